@@ -1,0 +1,129 @@
+# shellcheck shell=bash
+# The Docker engine (the user's if one answers, else one of our own), the registry and the base image.
+
+# own_docker: exit 0 if the Docker engine is ours.
+own_docker() { [[ -e $STATE/own-docker ]]; }
+
+# docker_cli: run Docker's command with "$@" on the engine of the sandbox.
+docker_cli() {
+  if own_docker; then
+    env -u DOCKER_CONTEXT DOCKER_HOST="unix://$DOCKER_SOCKET" DOCKER_CONFIG="$STATE/docker-config" docker "$@"
+  else
+    docker "$@"
+  fi
+}
+
+# choose_docker: decide whose engine to use, once: later the user's default may be ours (make sandbox-env).
+# The user's own must be on this machine, or it would look for the registry elsewhere.
+choose_docker() {
+  local host
+  [[ ! -e $STATE/own-docker && ! -e $STATE/user-docker ]] || return 0
+  host=${DOCKER_HOST:-$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null || :)}
+  if [[ $host == unix://* && $host != "unix://$DOCKER_SOCKET" ]] && timeout 5 docker info >/dev/null 2>&1; then
+    printf '%s\n' "$host" >"$STATE/user-docker"
+  else
+    touch "$STATE/own-docker"
+  fi
+}
+
+# start_docker-containerd: a containerd for Docker alone, or it would take the machine's, if that has one.
+start_docker-containerd() {
+  mkdir -p "$STATE/docker-containerd"
+  cat >"$STATE/docker-containerd.toml" <<END
+version = 2
+root = "$STATE/docker-containerd"
+state = "$RUN/docker-containerd"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+  address = "$RUN/docker-containerd.sock"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "$STATE/docker-containerd/opt"
+END
+  launch docker-containerd containerd --config "$STATE/docker-containerd.toml"
+}
+
+# start_dockerd: the engine, with everything it keeps in our directories. The machine's proxies go with it.
+start_dockerd() {
+  local name environment=()
+  for name in HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy SSL_CERT_FILE SSL_CERT_DIR; do
+    [[ -z ${!name:-} ]] || environment+=("$name=${!name}")
+  done
+  mkdir -p "$STATE/docker" "$STATE/docker-config"
+  # Published ports stay on loopback. The key is a leftover of an old protocol and would go to /etc/docker.
+  cat >"$STATE/dockerd.json" <<END
+{"ip": "127.0.0.1", "deprecated-key-path": "$STATE/docker/key.json"}
+END
+  # Debian's dockerd looks for its proxy program outside PATH otherwise; without CAP_SYS_RESOURCE it could not
+  # lower its own score for the out-of-memory killer.
+  launch dockerd "${environment[@]}" dockerd --config-file "$STATE/dockerd.json" --host "unix://$DOCKER_SOCKET" \
+    --containerd "$RUN/docker-containerd.sock" --data-root "$STATE/docker" --exec-root "$RUN/docker" \
+    --pidfile "$RUN/dockerd.pid" --storage-driver overlay2 --bridge "$DOCKER_BRIDGE" --oom-score-adjust 0
+}
+
+# start_registry: Debian's docker-registry on loopback, by plain http.
+start_registry() {
+  mkdir -p "$STATE/registry"
+  cat >"$STATE/registry.yml" <<END
+version: 0.1
+log: {level: warn, accesslog: {disabled: true}}
+storage:
+  filesystem: {rootdirectory: $STATE/registry}
+  delete: {enabled: true}
+http: {addr: "127.0.0.1:5000"}
+END
+  launch registry docker-registry serve "$STATE/registry.yml"
+}
+
+BASE_PACKAGES=perl,procps,ca-certificates
+
+# base_sources: print apt sources of the base image: the machine's own for this release, or Debian's default.
+base_sources() {
+  local sources
+  # shellcheck disable=SC2016 # the format is apt's, not the shell's
+  sources=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' 'Component: main' |
+    awk -v s="$BASE_SUITE" '$2 == s || $2 == s "-updates" || $2 == s "-security" {print "deb", $1, $2, "main"}' |
+    grep debian | sort -u)
+  printf '%s\n' "${sources:-deb http://deb.debian.org/debian $BASE_SUITE main}"
+}
+
+# base_tar: print the path of the base image's file system.
+base_tar() { printf '%s/base-%s-%s.tar\n' "$CACHE" "$BASE_SUITE" "${BASE_PACKAGES//,/-}"; }
+
+# make_base: make the base image's file system in the cache, unless it is there.
+make_base() {
+  local tar work sources mirror
+  tar=$(base_tar)
+  [[ ! -e $tar ]] || return 0
+  work=$(mktemp -d "$CACHE/base.XXXXXX")
+  sources=$(base_sources)
+  mirror=$(awk -v s="$BASE_SUITE" '$3 == s {print $2; exit}' <<<"$sources")
+  if ! debootstrap --variant=minbase --include="$BASE_PACKAGES" "$BASE_SUITE" "$work" ${mirror:+"$mirror"} \
+    >>"$LOG/debootstrap.log" 2>&1; then
+    tail -n 5 "$LOG/debootstrap.log" >&2
+    rm -rf --one-file-system "$work"
+    die "the base image could not be made" "the log: $LOG/debootstrap.log"
+  fi
+  printf '%s\n' "$sources" >"$work/etc/apt/sources.list"
+  rm -rf "$work"/var/cache/apt/archives/*.deb "$work"/var/lib/apt/lists/* "$work/etc/resolv.conf" "$work/etc/hostname"
+  tar -C "$work" --numeric-owner --one-file-system -cf "$tar.part" .
+  mv "$tar.part" "$tar"
+  rm -rf --one-file-system "$work"
+}
+
+# push_base: bring the base image into the registry, unless it is there.
+push_base() {
+  local name=${BASE_IMAGE#"$REGISTRY"}
+  if curl -sf -o /dev/null "http://127.0.0.1:5000/v2/${name%:*}/manifests/${name##*:}" \
+    -H 'Accept: application/vnd.docker.distribution.manifest.v2+json' &&
+    docker_cli image inspect "$BASE_IMAGE" >/dev/null 2>&1; then
+    return
+  fi
+  {
+    docker_cli import --change 'CMD ["/bin/bash"]' --change \
+      'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' "$(base_tar)" "$BASE_IMAGE" &&
+      docker_cli push "$BASE_IMAGE"
+  } >>"$LOG/base-image.log" 2>&1 || {
+    tail -n 5 "$LOG/base-image.log" >&2
+    die "the base image could not be brought into the registry" "the log: $LOG/base-image.log"
+  }
+}

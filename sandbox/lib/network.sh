@@ -1,0 +1,59 @@
+# shellcheck shell=bash
+# The bridges, the rules that let pods out, and the settings of the kernel; with what they were before.
+
+SYSCTLS=(net.ipv4.ip_forward net.bridge.bridge-nf-call-iptables
+  # The kubelet sets these to what it wants and cannot be told not to.
+  vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops
+  kernel.keys.root_maxkeys kernel.keys.root_maxbytes)
+
+# remember: note the settings, chains and policies of the machine before anything changes them. Once only: a
+# second up would note what the first one made.
+remember() {
+  local name tool
+  [[ ! -e $BEFORE/complete ]] || return 0
+  # bridge-nf-call-iptables is there only once the module is.
+  modprobe br_netfilter 2>/dev/null || :
+  for name in "${SYSCTLS[@]}"; do
+    printf '%s=%s\n' "$name" "$(sysctl -n "$name" 2>/dev/null)"
+  done >"$BEFORE/sysctl"
+  for tool in iptables ip6tables; do
+    "$tool-save" 2>/dev/null | awk '/^\*/ {table = substr($1, 2)} /^:/ {print table, substr($1, 2), $2}' >"$BEFORE/$tool"
+  done
+  cgroups_here >"$BEFORE/cgroups"
+  touch "$BEFORE/complete"
+}
+
+# cgroups_here: print the cgroups directly below the root of each hierarchy.
+cgroups_here() {
+  find -H /sys/fs/cgroup -mindepth 1 -maxdepth 2 -type d 2>/dev/null | sort
+}
+
+# bridge: make bridge $1 with the address $2, unless it is there, and set it up. The hardware address is fixed:
+# else it would change with each pod that comes.
+bridge() {
+  ip link show dev "$1" >/dev/null 2>&1 || ip link add "$1" address "$3" type bridge
+  ip addr replace "$2" dev "$1"
+  ip link set "$1" up
+}
+
+# rule: add the rule "$@" (table, chain, rest) unless it is there; at the top, before any that refuses.
+rule() {
+  local table=$1 chain=$2
+  shift 2
+  iptables -w 10 -t "$table" -C "$chain" "$@" 2>/dev/null || iptables -w 10 -t "$table" -I "$chain" "$@"
+}
+
+# make_network: make the bridges and let traffic pass: from pods to anywhere, to pods only from here and from
+# pods. Nobody beyond this machine reaches a pod, although forwarding is on.
+make_network() {
+  sysctl -qw net.ipv4.ip_forward=1
+  [[ ! -e /proc/sys/net/bridge/bridge-nf-call-iptables ]] || sysctl -qw net.bridge.bridge-nf-call-iptables=1
+  bridge "$BRIDGE" "$BRIDGE_IP/16" 02:77:6f:6d:6d:01
+  [[ ! -e $STATE/own-docker ]] || bridge "$DOCKER_BRIDGE" "$DOCKER_IP/24" 02:77:6f:6d:6d:02
+  # In the opposite order, as each goes to the top.
+  rule filter FORWARD -o "$BRIDGE" -j DROP
+  rule filter FORWARD -o "$BRIDGE" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+  rule filter FORWARD -i "$BRIDGE" -j ACCEPT
+  # One rule instead of CNI's ipMasq, which would make a chain for each pod.
+  rule nat POSTROUTING -s "$POD_NET" ! -d "$POD_NET" -j MASQUERADE
+}

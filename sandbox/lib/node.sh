@@ -1,0 +1,107 @@
+# shellcheck shell=bash
+# The node: containerd, CNI, kubelet, kube-proxy.
+
+# start_containerd: Kubernetes' containerd, apart from Docker's and from one of the machine's.
+start_containerd() {
+  mkdir -p "$STATE/containerd" "$STATE/cni-config"
+  # restrict_oom_score_adj: without CAP_SYS_RESOURCE runc fails with "can't get final child's PID from pipe".
+  # netns_mounts_under_state_dir: else they would be in /run/netns, among the machine's own.
+  cat >"$STATE/containerd.toml" <<END
+version = 2
+root = "$STATE/containerd"
+state = "$RUN/containerd"
+[grpc]
+  address = "$RUNTIME_SOCKET"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "$STATE/containerd/opt"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "$PAUSE_IMAGE"
+  restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
+  stream_server_address = "127.0.0.1"
+  max_concurrent_downloads = 8
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "overlayfs"
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "$STATE/cni-config"
+END
+  cat >"$STATE/cni-config/10-womm-sandbox.conflist" <<END
+{"cniVersion": "0.4.0", "name": "womm-sandbox", "plugins": [
+  {"type": "bridge", "bridge": "$BRIDGE", "isGateway": true, "hairpinMode": true,
+   "ipam": {"type": "host-local", "dataDir": "$STATE/cni", "ranges": [[{"subnet": "$POD_NET"}]],
+            "routes": [{"dst": "0.0.0.0/0"}]}},
+  {"type": "portmap", "capabilities": {"portMappings": true}, "conditionsV4": ["-d", "$BRIDGE_IP"]}]}
+END
+  launch containerd containerd --config "$STATE/containerd.toml"
+}
+
+# import_pause: give containerd the pause image, unless it has it.
+import_pause() {
+  local ctr=(ctr --address "$RUNTIME_SOCKET" --namespace k8s.io images)
+  [[ -z $("${ctr[@]}" ls -q "name==$PAUSE_IMAGE") ]] || return 0
+  "${ctr[@]}" import "$CACHE/pause-1.tar" >>"$LOG/containerd.log" 2>&1 ||
+    die "containerd does not take the pause image" "the log: $LOG/containerd.log"
+}
+
+# name_server: print the machine's first name server that pods can reach, so not one on loopback.
+name_server() { awk '$1 == "nameserver" && $2 !~ /^(127\.|::1)/ {print $2; exit}' /etc/resolv.conf; }
+
+# start_kubelet: images are never collected and pods never evicted for want of disk: the disk is the user's, and
+# how full it is says nothing of the sandbox.
+start_kubelet() {
+  local dns
+  version_flags
+  # There is no cluster DNS. Without a server here each pod would get a warning event; with the machine's own
+  # pods resolve what the machine does.
+  dns=$(name_server)
+  mkdir -p "$STATE/kubelet" "$STATE/volume-plugins" "$STATE/pod-logs"
+  cat >"$STATE/kubelet.yaml" <<END
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+address: $BRIDGE_IP
+healthzBindAddress: 127.0.0.1
+authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: $PKI/ca.crt}}
+authorization: {mode: Webhook}
+tlsCertFile: $PKI/kubelet-server.crt
+tlsPrivateKeyFile: $PKI/kubelet-server.key
+cgroupDriver: cgroupfs
+failSwapOn: false
+$KUBELET_CONFIG
+clusterDNS: [${dns:+"\"$dns\""}]
+clusterDomain: cluster.local
+volumePluginDir: $STATE/volume-plugins
+maxPods: 250
+serializeImagePulls: false
+registryPullQPS: 0
+eventRecordQPS: 0
+kubeAPIQPS: 100
+kubeAPIBurst: 200
+imageGCHighThresholdPercent: 100
+imageGCLowThresholdPercent: 99
+evictionHard: {memory.available: 100Mi, nodefs.available: 0%, imagefs.available: 0%, nodefs.inodesFree: 0%}
+END
+  launch kubelet "$(programs)/kubelet" --kubeconfig="$PKI/kubelet.kubeconfig" --config="$STATE/kubelet.yaml" \
+    --container-runtime-endpoint="unix://$RUNTIME_SOCKET" --root-dir="$STATE/kubelet" \
+    --cert-dir="$STATE/kubelet/pki" --hostname-override="$NODE" --node-ip="$BRIDGE_IP" "${KUBELET_FLAGS[@]}"
+}
+
+# start_kube-proxy: services by iptables; node ports on the bridge alone. The machine's settings for connection
+# tracking stay as they are (0).
+start_kube-proxy() {
+  cat >"$STATE/kube-proxy.yaml" <<END
+apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+clientConnection: {kubeconfig: $PKI/proxy.kubeconfig}
+hostnameOverride: $NODE
+mode: iptables
+clusterCIDR: $POD_NET
+bindAddress: $BRIDGE_IP
+healthzBindAddress: 127.0.0.1:10256
+metricsBindAddress: 127.0.0.1:10249
+nodePortAddresses: [$BRIDGE_IP/32]
+iptables: {localhostNodePorts: false}
+conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
+END
+  launch kube-proxy "$(programs)/kube-proxy" --config="$STATE/kube-proxy.yaml"
+}
