@@ -69,6 +69,7 @@ nothing_vendored() {
 }
 
 @test "vendor: a Perl script that is not GNU parallel is refused, and not run" {
+  # shellcheck disable=SC2016 # the variable is Perl's
   printf '#!/usr/bin/perl\nopen my $f, ">", "%s/ran";\n' "$BATS_TEST_TMPDIR" >"$BATS_TEST_TMPDIR/other"
   vendor_from "$BATS_TEST_TMPDIR/other"
   [[ $status -eq 1 ]]
@@ -135,6 +136,7 @@ nothing_vendored() {
   export WOMM_APT_HELPER=$BATS_TEST_TMPDIR/bin/helper
   stand_in apt-get "echo \"'http://mirror.invalid/p/parallel_1_all.deb' x 1 SHA256:0\""
   # The last argument but one is the file to write.
+  # shellcheck disable=SC2016 # the stand-in's arguments, not ours
   stand_in helper 'while [ $# -gt 2 ]; do shift; done; echo forged >"$1"'
   run "$VENDOR"
   [[ $status -eq 1 ]]

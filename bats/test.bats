@@ -1,0 +1,122 @@
+#!/usr/bin/env bats
+# tools/test: a copy of it in a checkout of its own, with tests, a bats and a sandbox that the tests here make up.
+
+setup() {
+  local root
+  root=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
+  PYTHON=$root/.venv/bin/python
+  [[ -x $PYTHON ]] || PYTHON=python3
+  CHECKOUT=$BATS_TEST_TMPDIR/checkout
+  mkdir -p "$CHECKOUT"/{tools,tests/cluster,bats,sandbox,bin}
+  cp "$root/tools/test" "$CHECKOUT/tools/test"
+  printf '#!/bin/sh\nexit 0\n' >"$CHECKOUT/sandbox/up"
+  printf '#!/bin/sh\necho export IN_SANDBOX=yes\n' >"$CHECKOUT/sandbox/env"
+  chmod +x "$CHECKOUT"/sandbox/*
+  PATH=$CHECKOUT/bin:$PATH
+  has_tests tests/test_unit.py 'def test_one(): pass' 'def test_two(): pass'
+  has_tests tests/cluster/test_cluster.py 'import os' 'def test_in(): assert os.environ["IN_SANDBOX"] == "yes"'
+  bats_reports 0 '<testcase name="a"/><testcase name="b"/><testcase name="c"/>'
+}
+
+# has_tests: make the Python file $1 of the lines $2….
+has_tests() {
+  local file=$CHECKOUT/$1
+  shift
+  printf '%s\n' "$@" >"$file"
+}
+
+# bats_reports: have a bats that reports the JUnit cases $2 and exits $1.
+bats_reports() {
+  cat >"$CHECKOUT/bin/bats" <<STUB
+#!/bin/sh
+while [ "\$1" != --output ]; do shift; done
+echo '<testsuites><testsuite>$2</testsuite></testsuites>' >"\$2/report.xml"
+exit $1
+STUB
+  chmod +x "$CHECKOUT/bin/bats"
+}
+
+# run_tests: run the copy with the arguments $@.
+run_tests() {
+  run "$PYTHON" "$CHECKOUT/tools/test" "$@"
+}
+
+@test "test: all three kinds run; each has its line, and the last line is the sum" {
+  run_tests
+  [[ $status -eq 0 ]]
+  [[ ${lines[-4]} == 'unit: 2 passed, 0 failed' ]]
+  [[ ${lines[-3]} == 'bats: 3 passed, 0 failed' ]]
+  [[ ${lines[-2]} == 'cluster: 1 passed, 0 failed' ]]
+  [[ ${lines[-1]} == '6 passed, 0 failed' ]]
+}
+
+@test "test: the first kind fails and the others run all the same" {
+  has_tests tests/test_unit.py 'def test_one(): assert False' 'def test_two(): pass'
+  run_tests
+  [[ $status -eq 1 ]]
+  [[ ${lines[-4]} == 'unit: 1 passed, 1 failed' ]]
+  [[ ${lines[-1]} == '5 passed, 1 failed' ]]
+}
+
+@test "test: a failing bats test is counted" {
+  bats_reports 1 '<testcase name="a"/><testcase name="b"><failure/></testcase>'
+  run_tests bats
+  [[ $status -eq 1 ]]
+  [[ ${lines[-1]} == '1 passed, 1 failed' ]]
+}
+
+@test "test: a skipped test fails the run and is named as skipped" {
+  has_tests tests/test_unit.py 'import pytest' '@pytest.mark.skip' 'def test_one(): pass'
+  run_tests unit
+  [[ $status -eq 1 ]]
+  [[ ${lines[-2]} == 'unit: 0 passed, 0 failed, 1 skipped'* ]]
+}
+
+@test "test: a kind without tests fails the run" {
+  rm "$CHECKOUT/tests/test_unit.py"
+  run_tests unit
+  [[ $status -eq 1 ]]
+  [[ ${lines[-2]} == 'unit: 0 passed, 1 failed (no tests ran'* ]]
+  [[ ${lines[-1]} == '0 passed, 1 failed' ]]
+}
+
+@test "test: a kind that dies without a report fails the run" {
+  printf '#!/bin/sh\nexit 7\n' >"$CHECKOUT/bin/bats"
+  run_tests bats
+  [[ $status -eq 1 ]]
+  [[ ${lines[-2]} == 'bats: 0 passed, 1 failed (no report, exit status 7)' ]]
+}
+
+@test "test: passed tests do not outweigh an exit status that is not 0" {
+  bats_reports 3 '<testcase name="a"/>'
+  run_tests bats
+  [[ $status -eq 1 ]]
+  [[ ${lines[-2]} == 'bats: 1 passed, 1 failed (exit status 3)' ]]
+}
+
+@test "test: a sandbox that does not come up is one failure, and the other kinds count" {
+  printf '#!/bin/sh\nexit 4\n' >"$CHECKOUT/sandbox/up"
+  run_tests
+  [[ $status -eq 1 ]]
+  [[ ${lines[-2]} == 'cluster: 0 passed, 1 failed (sandbox/up ended with status 4)' ]]
+  [[ ${lines[-1]} == '5 passed, 1 failed' ]]
+}
+
+@test "test: an environment of the sandbox that can't be had is a failure" {
+  printf '#!/bin/sh\nexit 4\n' >"$CHECKOUT/sandbox/env"
+  run_tests cluster
+  [[ $status -eq 1 ]]
+  [[ ${lines[-1]} == '0 passed, 1 failed' ]]
+}
+
+@test "test: arguments after -- reach pytest" {
+  run_tests unit -- -k two
+  [[ $status -eq 0 ]]
+  [[ ${lines[-1]} == '1 passed, 0 failed' ]]
+}
+
+@test "test: an unknown kind is refused" {
+  run_tests integration
+  [[ $status -eq 2 ]]
+  [[ $output == *'no kind of tests: integration'* ]]
+}
