@@ -1,4 +1,4 @@
-"""The built package: it carries all that womm needs at run time, and says so when it can't be built."""
+"""The built package carries all that womm needs at run time, and says why it can't be built."""
 
 from __future__ import annotations
 

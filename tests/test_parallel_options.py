@@ -1,7 +1,7 @@
 """options.json: GNU parallel's own option table, taken from the vendored script.
 
-The facts about parsing are asked of the real Getopt::Long with the real table, so that a version that
-reads its command line otherwise fails here and not in front of a user.
+The facts about parsing are asked of the real Getopt::Long with the real table, so that a version
+that reads its command line otherwise fails here and not in front of a user.
 """
 
 from __future__ import annotations
@@ -134,13 +134,15 @@ def test_getopt_long_refuses(arguments: str, message: str) -> None:
 def test_gnu_parallel_itself_reads_as_the_table_says(tmp_path: Path) -> None:
     argv = [PARALLEL, "--plain", "--dr", "-kj1", "--arg-s", ",", "echo", "-j4", ",", "a", ":::"]
     env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
-    done = subprocess.run(argv, capture_output=True, text=True, env=env, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        argv, capture_output=True, text=True, env=env, stdin=subprocess.DEVNULL, check=False
+    )
     assert (done.returncode, done.stdout) == (0, "echo -j4 a\necho -j4 ':::'\n"), done.stderr
 
 
 def test_a_script_that_is_not_gnu_parallel_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_text("#!/usr/bin/perl\nprint 1;\n")
-    done = subprocess.run([TOOL, other], capture_output=True, text=True)
+    done = subprocess.run([TOOL, other], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "parallel-options: no options_hash: is this GNU parallel?\n"
