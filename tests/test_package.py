@@ -32,6 +32,7 @@ def call(argv: list[str | Path], cwd: Path, **env: str) -> subprocess.CompletedP
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        check=False,
     )
 
 
