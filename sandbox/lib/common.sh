@@ -3,8 +3,8 @@
 # shellcheck disable=SC2034 # the names set here are read by the files that source this one
 
 # The kernel limits a unix socket's path to 107 bytes, so sockets have a short directory of their own.
-STATE=${WOMM_SANDBOX_STATE:-/var/lib/womm-sandbox}
-RUN=${WOMM_SANDBOX_RUN:-/run/womm-sandbox}
+STATE=$(realpath -m "${WOMM_SANDBOX_STATE:-/var/lib/womm-sandbox}")
+RUN=$(realpath -m "${WOMM_SANDBOX_RUN:-/run/womm-sandbox}")
 CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/womm-sandbox
 LOG=$STATE/log
 PKI=$STATE/pki
@@ -96,10 +96,11 @@ lock() {
   flock "$LOCK_FD"
 }
 
-# claim: make the directories of the sandbox, with the mark by which down knows that they may be removed.
-# Exits 1 if the state directory holds something else, or another sandbox is up.
-claim() {
+# check_owner: exit 1 with the reason if another sandbox is up, or the state directory is none that will do.
+check_owner() {
   local owner=
+  # They go into YAML, TOML and lists of words.
+  [[ $STATE$RUN =~ ^[A-Za-z0-9._/-]+$ ]] || die "the names $STATE and $RUN may hold letters, digits, and . _ - /"
   [[ ! -r $RUN/state ]] || owner=$(<"$RUN/state")
   if [[ -n $owner && $owner != "$STATE" ]]; then
     die "a sandbox with its state in $owner is up" "WOMM_SANDBOX_STATE=$owner make sandbox-down"
@@ -107,10 +108,15 @@ claim() {
   if [[ -d $STATE && ! -e $MARKER && -n $(ls -A "$STATE") ]]; then
     die "$STATE holds something that is not the sandbox's" "set WOMM_SANDBOX_STATE to a directory of its own"
   fi
+}
+
+# claim: make the directories of the sandbox, with the mark by which down knows that they may be removed.
+claim() {
   mkdir -p "$STATE" "$RUN" "$CACHE"
   chmod 0755 "$STATE" "$RUN"
   touch "$MARKER"
   printf '%s\n' "$STATE" >"$RUN/state"
+  printf '%s\n' "$KUBERNETES" >"$STATE/kubernetes"
   cat /proc/sys/kernel/random/boot_id >"$STATE/boot"
   mkdir -p "$LOG" "$STATE/pid" "$BEFORE"
   install -d -m 0700 "$PKI"

@@ -9,21 +9,29 @@ docker_cli() {
   if own_docker; then
     env -u DOCKER_CONTEXT DOCKER_HOST="unix://$DOCKER_SOCKET" DOCKER_CONFIG="$STATE/docker-config" docker "$@"
   else
-    docker "$@"
+    env -u DOCKER_CONTEXT DOCKER_HOST="$(<"$STATE/user-docker")" docker "$@"
   fi
 }
 
+# docker_host: print the address of the engine of the sandbox.
+docker_host() {
+  if own_docker; then echo "unix://$DOCKER_SOCKET"; else cat "$STATE/user-docker"; fi
+}
+
 # choose_docker: decide whose engine to use, once: later the user's default may be ours (make sandbox-env).
-# The user's own must be on this machine, or it would look for the registry elsewhere.
+# It must be on this machine, or it would look for the registry elsewhere; and one that runs here is used even
+# if the default is elsewhere, as two engines would spoil each other's iptables rules.
 choose_docker() {
   local host
   [[ ! -e $STATE/own-docker && ! -e $STATE/user-docker ]] || return 0
-  host=${DOCKER_HOST:-$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null || :)}
-  if [[ $host == unix://* && $host != "unix://$DOCKER_SOCKET" ]] && timeout 5 docker info >/dev/null 2>&1; then
+  for host in "${DOCKER_HOST:-}" "$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null || :)" \
+    unix:///var/run/docker.sock; do
+    [[ $host == unix://* && $host != "unix://$DOCKER_SOCKET" ]] || continue
+    timeout 5 env -u DOCKER_CONTEXT DOCKER_HOST="$host" docker info >/dev/null 2>&1 || continue
     printf '%s\n' "$host" >"$STATE/user-docker"
-  else
-    touch "$STATE/own-docker"
-  fi
+    return
+  done
+  touch "$STATE/own-docker"
 }
 
 # start_docker-containerd: a containerd for Docker alone, or it would take the machine's, if that has one.
@@ -78,11 +86,11 @@ BASE_PACKAGES=perl,procps,ca-certificates
 
 # base_sources: print apt sources of the base image: the machine's own for this release, or Debian's default.
 base_sources() {
-  local sources
-  # shellcheck disable=SC2016 # the format is apt's, not the shell's
-  sources=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' 'Created-By: Packages' 'Component: main' |
+  # shellcheck disable=SC2016 # apt's variables, not the shell's
+  local format='$(REPO_URI) $(CODENAME)' sources
+  sources=$(apt-get indextargets --format "$format" 'Created-By: Packages' 'Origin: Debian' 'Component: main' |
     awk -v s="$BASE_SUITE" '$2 == s || $2 == s "-updates" || $2 == s "-security" {print "deb", $1, $2, "main"}' |
-    grep debian | sort -u)
+    sort -u)
   printf '%s\n' "${sources:-deb http://deb.debian.org/debian $BASE_SUITE main}"
 }
 

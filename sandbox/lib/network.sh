@@ -20,6 +20,9 @@ remember() {
     "$tool-save" 2>/dev/null | awk '/^\*/ {table = substr($1, 2)} /^:/ {print table, substr($1, 2), $2}' >"$BEFORE/$tool"
   done
   cgroups_here >"$BEFORE/cgroups"
+  for name in "${STRAY_DIRECTORIES[@]}"; do
+    [[ ! -d $name ]] || printf '%s\n' "$name"
+  done >"$BEFORE/directories"
   touch "$BEFORE/complete"
 }
 
@@ -36,24 +39,28 @@ bridge() {
   ip link set "$1" up
 }
 
-# rule: add the rule "$@" (table, chain, rest) unless it is there; at the top, before any that refuses.
+# rule: add the rule "${@:3}" to the chain $3 of the table $2, unless it is there: at the top if $1 is -I, at
+# the end if it is -A. The comment is by what down knows it.
 rule() {
-  local table=$1 chain=$2
-  shift 2
-  iptables -w 10 -t "$table" -C "$chain" "$@" 2>/dev/null || iptables -w 10 -t "$table" -I "$chain" "$@"
+  local how=$1 table=$2 chain=$3
+  shift 3
+  set -- "$@" -m comment --comment womm-sandbox
+  iptables -w 10 -t "$table" -C "$chain" "$@" 2>/dev/null || iptables -w 10 -t "$table" "$how" "$chain" "$@"
 }
 
 # make_network: make the bridges and let traffic pass: from pods to anywhere, to pods only from here and from
-# pods. Nobody beyond this machine reaches a pod, although forwarding is on.
+# pods. Nobody beyond this machine reaches a pod or a container, although forwarding is on.
 make_network() {
   sysctl -qw net.ipv4.ip_forward=1
   [[ ! -e /proc/sys/net/bridge/bridge-nf-call-iptables ]] || sysctl -qw net.bridge.bridge-nf-call-iptables=1
   bridge "$BRIDGE" "$BRIDGE_IP/16" 02:77:6f:6d:6d:01
-  [[ ! -e $STATE/own-docker ]] || bridge "$DOCKER_BRIDGE" "$DOCKER_IP/24" 02:77:6f:6d:6d:02
-  # In the opposite order, as each goes to the top.
-  rule filter FORWARD -o "$BRIDGE" -j DROP
-  rule filter FORWARD -o "$BRIDGE" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
-  rule filter FORWARD -i "$BRIDGE" -j ACCEPT
+  rule -I filter FORWARD -o "$BRIDGE" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+  rule -I filter FORWARD -i "$BRIDGE" -j ACCEPT
+  rule -A filter FORWARD -o "$BRIDGE" -j DROP
   # One rule instead of CNI's ipMasq, which would make a chain for each pod.
-  rule nat POSTROUTING -s "$POD_NET" ! -d "$POD_NET" -j MASQUERADE
+  rule -I nat POSTROUTING -s "$POD_NET" ! -d "$POD_NET" -j MASQUERADE
+  if own_docker; then
+    bridge "$DOCKER_BRIDGE" "$DOCKER_IP/24" 02:77:6f:6d:6d:02
+    rule -A filter FORWARD -o "$DOCKER_BRIDGE" -j DROP
+  fi
 }

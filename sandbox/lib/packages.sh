@@ -6,12 +6,12 @@ POLICY_MARK='# made by the womm sandbox while it installs packages'
 
 # needed_packages: print the packages that are not installed yet.
 needed_packages() {
+  # shellcheck disable=SC2016 # dpkg's variables, not the shell's
+  local format='${Package} ${db:Status-Abbrev}\n' name status
   local -A have=()
-  local name status
   while read -r name status; do
-    [[ $status != ii* ]] || have[${name%%:*}]=1
-    # shellcheck disable=SC2016 # the format is dpkg's, not the shell's
-  done < <(dpkg-query -W -f '${Package} ${db:Status-Abbrev}\n')
+    [[ $status != ii* ]] || have[$name]=1
+  done < <(dpkg-query -W -f "$format")
   for name in docker.io docker-registry etcd-server containerd runc containernetworking-plugins \
     debootstrap iptables iproute2 openssl curl ca-certificates jq procps util-linux; do
     [[ -n ${have[$name]:-} ]] || printf '%s\n' "$name"

@@ -58,7 +58,8 @@ is_gone() { ! pid_of "$1" >/dev/null; }
 ensure() {
   local name=$1 seconds=$2
   if pid_of "$name" >/dev/null; then
-    eventually 3 healthy "$name" && return
+    # A busy machine may be slow to answer; a part that runs is not ended lightly.
+    eventually 20 healthy "$name" && return
     say "  $name is alive but does not answer: starting it again"
     stop "$name"
   elif [[ -e $STATE/pid/$name ]]; then
