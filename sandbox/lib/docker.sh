@@ -84,14 +84,15 @@ END
 
 BASE_PACKAGES=perl,procps,ca-certificates
 
-# base_sources: print apt sources of the base image: the machine's own for this release, or Debian's default.
+# base_sources: print apt sources for the base image: the machine's own for its release. None if it has none:
+# then debootstrap's default mirror is used, and stays in the image's sources.
 base_sources() {
   # shellcheck disable=SC2016 # apt's variables, not the shell's
   local format='$(REPO_URI) $(CODENAME)' sources
   sources=$(apt-get indextargets --format "$format" 'Created-By: Packages' 'Origin: Debian' 'Component: main' |
     awk -v s="$BASE_SUITE" '$2 == s || $2 == s "-updates" || $2 == s "-security" {print "deb", $1, $2, "main"}' |
     sort -u)
-  printf '%s\n' "${sources:-deb http://deb.debian.org/debian $BASE_SUITE main}"
+  [[ -z $sources ]] || printf '%s\n' "$sources"
 }
 
 # base_tar: print the path of the base image's file system.
@@ -111,7 +112,7 @@ make_base() {
     rm -rf --one-file-system "$work"
     die "the base image could not be made" "the log: $LOG/debootstrap.log"
   fi
-  printf '%s\n' "$sources" >"$work/etc/apt/sources.list"
+  [[ -z $mirror ]] || printf '%s\n' "$sources" >"$work/etc/apt/sources.list"
   rm -rf "$work"/var/cache/apt/archives/*.deb "$work"/var/lib/apt/lists/* "$work/etc/resolv.conf" "$work/etc/hostname"
   tar -C "$work" --numeric-owner --one-file-system -cf "$tar.part" .
   mv "$tar.part" "$tar"

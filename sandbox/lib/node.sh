@@ -48,8 +48,10 @@ import_pause() {
     die "containerd does not take the pause image" "the log: $LOG/containerd.log"
 }
 
+RESOLV=/etc/resolv.conf
+
 # name_server: print the machine's first name server that pods can reach, so not one on loopback.
-name_server() { awk '$1 == "nameserver" && $2 !~ /^(127\.|::1)/ {print $2; exit}' /etc/resolv.conf; }
+name_server() { awk '$1 == "nameserver" && $2 !~ /^(127\.|::1)/ {print $2; exit}' "$RESOLV"; }
 
 # start_kubelet: images are never collected and pods never evicted for want of disk: the disk is the user's, and
 # how full it is says nothing of the sandbox.
