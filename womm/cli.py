@@ -1,0 +1,84 @@
+"""Parse the verb and dispatch it; the one place where errors become exit statuses."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from womm import __version__
+from womm.errors import Interrupted, WommError
+from womm.kubectl import KubeChoice
+from womm.output import be_quiet, data, warn
+
+#: Verb, its module in womm.commands, what it does.
+VERBS = (
+    ("setup", "setup", "make an image for this directory, and remember how its jobs run"),
+    ("parallel", "parallel", "GNU parallel, its jobs in pods"),
+    ("cluster-setup", "cluster_setup", "print what a namespace needs for shares, as YAML"),
+)
+
+_KUBE = {"-n": "namespace", "--namespace": "namespace", "--context": "context", "--kubeconfig": "kubeconfig"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run womm; returns the exit status. No exception leaves it but a bug's."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(arguments)
+    except WommError as error:
+        warn(error.message)
+        if error.hint:
+            warn(f"→ {error.hint}")
+        return error.exit_code
+    except Interrupted as interrupted:
+        return 128 + interrupted.signum
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # The reader of stdout has what it wants; the interpreter's own flush must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 128 + signal.SIGPIPE
+
+
+def _dispatch(arguments: list[str]) -> int:
+    choice: dict[str, str] = {}
+    while arguments and arguments[0].startswith("-"):
+        option = arguments.pop(0)
+        name, equals, value = option.partition("=")
+        if option in ("--help", "-h"):
+            data(_help())
+            return 0
+        if option == "--version":
+            data(f"womm {__version__}\n")
+            return 0
+        if option == "--quiet":
+            be_quiet()
+        elif name in _KUBE:
+            if not equals and not arguments:
+                raise WommError(f"{option} needs an argument", "see `womm --help`")
+            choice[_KUBE[name]] = value if equals else arguments.pop(0)
+        else:
+            raise WommError(f"unknown option {option}", "see `womm --help`")
+    if not arguments:
+        raise WommError("what shall womm do?", "see `womm --help`")
+    verb, *rest = arguments
+    module = next((module for name, module, _ in VERBS if name == verb), None)
+    if module is None:
+        import difflib  # noqa: PLC0415 - for a typing error only
+
+        near = difflib.get_close_matches(verb, [name for name, _, _ in VERBS], 1)
+        raise WommError(f"unknown command {verb}", f"did you mean `womm {near[0]}`?" if near else "see `womm --help`")
+    status: int = importlib.import_module(f"womm.commands.{module}").run(rest, KubeChoice(**choice))
+    return status
+
+
+def _help() -> str:
+    rows = "".join(f"  {name:15}{meaning}\n" for name, _, meaning in VERBS)
+    return (
+        "Usage: womm [--namespace NAME] [--context NAME] [--kubeconfig FILE] [--quiet] COMMAND …\n\n"
+        "Works On My Machine: runs GNU parallel's jobs in the pods of a Kubernetes cluster.\n\n"
+        f"{rows}\n`womm COMMAND --help` tells more.\n"
+    )

@@ -1,0 +1,1 @@
+"""One file per verb: `run(arguments, choice)` parses, acts and returns the exit status."""

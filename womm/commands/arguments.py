@@ -1,0 +1,31 @@
+"""argparse, made to raise our errors and to read kubectl's own options."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+
+from womm.errors import WommError
+from womm.kubectl import KubeChoice
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose refusals are WommErrors, and which takes no abbreviations."""
+
+    def __init__(self, verb: str, description: str) -> None:
+        super().__init__(prog=f"womm {verb}".strip(), description=description, allow_abbrev=False)
+        self.add_argument("--namespace", "-n", metavar="NAME", help="as in kubectl")
+        self.add_argument("--context", metavar="NAME", help="as in kubectl")
+        self.add_argument("--kubeconfig", metavar="FILE", help="as in kubectl")
+        self.add_argument("--quiet", action="store_true", help="no progress lines on stderr")
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments."""
+        raise WommError(message, f"see `{self.prog} --help`")
+
+    def understand(self, arguments: Sequence[str], choice: KubeChoice) -> tuple[argparse.Namespace, KubeChoice]:
+        """Parse; return the arguments, and the cluster that they and `choice` name."""
+        parsed = self.parse_args(arguments)
+        given = KubeChoice(parsed.namespace, parsed.context, parsed.kubeconfig)
+        return parsed, given.over(choice)

@@ -1,0 +1,136 @@
+"""`womm setup`: make the current directory's image, and remember how its jobs run."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from womm import config, engine, image, server
+from womm.commands.arguments import Parser
+from womm.config import Project
+from womm.errors import WommError
+from womm.image import Account
+from womm.kubectl import Kube, KubeChoice, resolve
+from womm.output import be_quiet, progress, warn
+from womm.process import tool
+from womm.runs import sweep
+
+_SHARES = ("lazy", "eager", "syncback", "none")
+_LATER = ("lazy", "syncback")
+#: Where a mounted share would hide what every program in the pod needs.
+_SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr")
+#: Who root's jobs run as in the pods, unless setup is told otherwise.
+_ORDINARY = 1000
+
+
+def run(arguments: Sequence[str], choice: KubeChoice) -> int:
+    """Run the verb; returns 0."""
+    parser = Parser("setup", "Make an image for this directory, and remember how its jobs run.")
+    parser.add_argument("--yes", action="store_true", help="ask nothing: take the defaults")
+    parser.add_argument(
+        "--share",
+        choices=_SHARES,
+        default="eager",
+        help="how pods see this directory: a copy of it (eager), or not at all (none); default: %(default)s",
+    )
+    parser.add_argument(
+        "--base-image",
+        metavar="IMAGE",
+        default=os.environ.get("WOMM_BASE_IMAGE") or _own_distribution(),
+        help="what the image is built on (default: WOMM_BASE_IMAGE, or this machine's own: %(default)s)",
+    )
+    parser.add_argument("--prefix", metavar="REGISTRY/", help="where the image is pushed (remembered)")
+    parser.add_argument("--as-root", action="store_true", help="run the jobs as root, if you are root here")
+    options, choice = parser.understand(arguments, choice)
+    if options.quiet:
+        be_quiet()
+    if not options.yes:
+        raise WommError("the questions come later", "womm setup --yes --share none|eager --prefix REGISTRY/")
+    if options.share in _LATER:
+        raise WommError(f"--share {options.share} comes later", "--share eager, or --share none")
+    prefix = options.prefix or config.remembered("prefix")
+    if not prefix:
+        raise WommError("which registry takes the image?", "--prefix REGISTRY/")
+    prefix = image.check_prefix(prefix)
+    directory = _check_directory(Path.cwd(), options.share)
+    sweep()
+    kube = resolve(choice)
+    _preflight(kube, options.share)
+    account = _account(options.as_root)
+    tag = f"{prefix}{image.repository(directory)}:womm"
+    progress(f"womm: building {tag} on {options.base_image}")
+    name, arch = image.build_worker(tag, options.base_image, account, directory)
+    kubeconfig = None if choice.kubeconfig is None else os.path.abspath(choice.kubeconfig)
+    path = config.save(
+        Project(
+            directory=directory,
+            share=options.share,
+            image=name,
+            arch=arch,
+            base_image=options.base_image,
+            prefix=prefix,
+            namespace=kube.namespace,
+            context=kube.context,
+            kubeconfig=kubeconfig,
+            uid=account.uid,
+            gid=account.gid,
+            user=account.user,
+            home=account.home,
+        )
+    )
+    config.remember("prefix", prefix)
+    progress(f"womm: set up ({path}). Now: womm parallel --kube-pods 3 -- COMMAND …")
+    return 0
+
+
+def _check_directory(directory: Path, share: str) -> str:
+    text = str(directory)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise WommError("this directory's name is not valid UTF-8", "work in one whose name is") from error
+    if share != "none" and (text == "/" or text.startswith(tuple(f"{d}/" for d in _SYSTEM)) or text in _SYSTEM):
+        raise WommError(f"{text} can't be shared: pods need their own", "--share none, or another directory")
+    if ":" in text and share != "none":
+        raise WommError("a directory with a ':' in its path can't be mounted in pods", "--share none, or rename it")
+    return text
+
+
+def _preflight(kube: Kube, share: str) -> None:
+    engine.check()
+    tool("perl")
+    if share == "eager":
+        tool("rsync")
+        try:
+            server.find(kube)
+        except WommError as missing:
+            warn(f"{missing.message}; womm parallel will need it: {missing.hint}")
+
+
+def _account(as_root: bool) -> Account:
+    uid, gid = os.getuid(), os.getgid()
+    if as_root and uid != 0:
+        raise WommError("--as-root is for a user who is root here", "leave it out")
+    if uid == 0 and not as_root:
+        return Account(_ORDINARY, _ORDINARY, "womm", "/home/womm")
+    if uid == 0:
+        return Account(0, 0, "root", "/root")
+    try:
+        known = pwd.getpwuid(uid)
+    except KeyError:
+        return Account(uid, gid, "womm", "/home/womm")
+    user = known.pw_name if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", known.pw_name) else "womm"
+    plain = re.fullmatch(r"(/[A-Za-z0-9_.@+-]+){2,}", known.pw_dir) and not known.pw_dir.startswith(_SYSTEM)
+    return Account(uid, gid, user, known.pw_dir if plain else f"/home/{user}")
+
+
+def _own_distribution() -> str:
+    try:
+        text = Path("/etc/os-release").read_text(encoding="utf-8")
+    except OSError:
+        return "debian:stable"
+    found = dict(re.findall(r'^(ID|VERSION_ID)="?([^"\n]+)"?$', text, re.MULTILINE))
+    return f"{found.get('ID', 'debian')}:{found.get('VERSION_ID', 'latest')}"

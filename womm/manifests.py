@@ -1,0 +1,129 @@
+"""Typed specs to YAML, through templates/ (pure)."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from womm import __version__
+from womm.errors import WommError
+from womm.files import SCRIPTS
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+#: Where the file server's rsyncd listens.
+SERVER_PORT = 8873
+
+# What YAML 1.2 lets stand in a stream as it is (§5.1), but for line breaks, which JSON escapes.
+_UNPRINTABLE = re.compile("[^\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]|[\u2028\u2029]")
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share by copy: who serves it to the pods, and where they see it.
+
+    `address` is the file server's ClusterIP, `image` its image, `directory` the path in the pods.
+    """
+
+    address: str
+    image: str
+    secret: str
+    directory: str
+    port: int = SERVER_PORT
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """The worker pods of one task. `cpu` and `memory` are Kubernetes quantities."""
+
+    id: str
+    directory: str
+    command: str
+    image: str
+    arch: str
+    pods: int
+    cpu: str
+    memory: str
+    uid: int
+    gid: int
+    user: str
+    home: str
+    node_selector: tuple[tuple[str, str], ...] = ()
+    tolerations: tuple[str, ...] = ()
+    share: Share | None = None
+
+    @property
+    def name(self) -> str:
+        """The deployment's name, and its secret's."""
+        return f"womm-task-{self.id}"
+
+
+@dataclass(frozen=True)
+class ServerSpec:
+    """The file server of a namespace. `arch` is empty where its image's is not known."""
+
+    namespace: str
+    image: str
+    arch: str = ""
+    cpu: str = "100m"
+    memory: str = "64Mi"
+    memory_limit: str = "512Mi"
+
+
+def quote(value: object) -> str:
+    """Write a value as YAML that means exactly it: the one filter through which values enter templates.
+
+    Strings become double-quoted JSON, of which every character that YAML forbids is escaped. Raises
+    WommError for what no Kubernetes object can hold: bytes that are no UTF-8.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        shown = text.encode(errors="backslashreplace").decode()
+        raise WommError(f"{shown} is not valid UTF-8, and Kubernetes takes nothing else") from error
+    return _UNPRINTABLE.sub(lambda m: f"\\U{ord(m.group()):08x}", text)
+
+
+def literal(text: str) -> str:
+    """Keep Kubernetes from expanding $(NAME) in a container's command, arguments or environment."""
+    return text.replace("$", "$$")
+
+
+def task_manifest(task: TaskSpec) -> str:
+    """The objects of one task: its secret, if it has a share, and its deployment."""
+    return _render("task.yaml.j2", task=task, init=script("pod-init.pl"))
+
+
+def server_manifest(server: ServerSpec) -> str:
+    """The objects of a namespace's file server, and the coordinator's account and rights."""
+    return _render("server.yaml.j2", port=SERVER_PORT, **server.__dict__)
+
+
+def script(name: str) -> str:
+    """The text of one of womm's scripts."""
+    return (SCRIPTS / name).read_text(encoding="utf-8")
+
+
+def _render(template: str, **values: Any) -> str:
+    return _environment().get_template(template).render(version=__version__, **values)
+
+
+@cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - 0.1 s
+
+    environment = Environment(
+        loader=PackageLoader("womm"),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - YAML, and every value passes `quote`
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["q"] = quote
+    environment.filters["literal"] = literal
+    return environment

@@ -1,0 +1,170 @@
+"""The only door to subprocesses: everything that womm starts on this machine starts here.
+
+Captured commands run through the package `sh`. The two that `sh` can't carry use subprocess: the
+foreground job runner (arguments of any bytes, default SIGPIPE, the user's own descriptors) and the
+long-lived stream (a pipe that is read from a thread and ended from another).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from womm.errors import CommandFailed, WommError
+
+#: The environment variable that marks every process of a run, so that runs.sweep finds what is
+#: left of one whose client died.
+RUN_VARIABLE = "WOMM_RUN"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left: its exit status and its whole output."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def text(self) -> str:
+        """Standard output as text; bytes that are no UTF-8 are replaced."""
+        return self.stdout.decode(errors="replace")
+
+
+def tool(name: str, hint: str = "") -> str:
+    """Return the path of the program `name`. Raises WommError with `hint` if there is none."""
+    path = shutil.which(name)
+    if path is None:
+        raise WommError(f"{name} is not installed", hint or f"install {name} and try again")
+    return path
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: bytes = b"",
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    detached: bool = False,
+) -> Done:
+    """Run `argv` to its end and return its output. Raises CommandFailed unless it ends with 0.
+
+    `env` is added to this process's own. With `detached` the terminal's Ctrl-C doesn't reach it: for
+    cleaning up.
+    """
+    done = attempt(argv, stdin=stdin, cwd=cwd, env=env, detached=detached)
+    if done.status != 0:
+        raise CommandFailed(list(argv), done.status, done.stdout, done.stderr)
+    return done
+
+
+def probe(argv: Sequence[str]) -> bool:
+    """Run `argv` and tell whether it ended with status 0; False, too, if there is no such program."""
+    return shutil.which(argv[0]) is not None and attempt(argv).status == 0
+
+
+def attempt(
+    argv: Sequence[str],
+    *,
+    stdin: bytes = b"",
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    detached: bool = False,
+) -> Done:
+    """Run `argv` to its end and return what it left, whatever its exit status."""
+    import sh  # noqa: PLC0415 - 0.15 s, and `womm --help` needs none of it
+
+    options: dict[str, object] = {
+        # sh hands children a pty as stdout by default; kubectl and docker then colour and wrap.
+        "_tty_out": False,
+        "_in": stdin,
+        "_env": {**os.environ, **(env or {})},
+        "_return_cmd": True,
+        "_ok_code": [*range(256), *(-n for n in range(1, 65))],
+        "_new_session": detached,
+    }
+    if cwd is not None:
+        options["_cwd"] = str(cwd)
+    command = sh.Command(tool(argv[0]))
+    done = command(*argv[1:], **options)
+    status = done.exit_code if done.exit_code >= 0 else 128 - done.exit_code
+    return Done(status, done.stdout, done.stderr)
+
+
+def show(argv: Sequence[str], *, cwd: Path | None = None) -> None:
+    """Run `argv` with its whole output on the user's stderr. Raises CommandFailed unless it ends with 0."""
+    status = subprocess.run(
+        [tool(argv[0]), *argv[1:]], stdin=subprocess.DEVNULL, stdout=2, cwd=cwd, check=False
+    ).returncode
+    if status != 0:
+        raise CommandFailed(list(argv), status, b"", b"its last lines are above")
+
+
+def foreground(argv: Sequence[str | bytes], env: Mapping[str, str]) -> int:
+    """Run `argv` with the user's own stdin, stdout and stderr; return its exit status (128+n).
+
+    When an exception (a signal's Interrupted) ends the wait, the process and all its descendants
+    are ended first.
+    """
+    process = subprocess.Popen(argv, env=dict(env), close_fds=True, restore_signals=True)
+    try:
+        status = process.wait()
+    except BaseException:
+        end_tree(process.pid)
+        process.wait()
+        raise
+    return status if status >= 0 else 128 - status
+
+
+@contextmanager
+def stream(argv: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Start `argv` with its stdout on a pipe, and end it at the exit of the context.
+
+    Its session is its own: Ctrl-C in the terminal is womm's to handle, not kubectl's.
+    """
+    process = subprocess.Popen(
+        [tool(argv[0]), *argv[1:]],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def end_tree(pid: int, grace: float = 1.0) -> None:
+    """End the process `pid` and its descendants: TERM, then KILL after `grace` seconds."""
+    import psutil  # noqa: PLC0415 - only on the way out
+
+    try:
+        root = psutil.Process(pid)
+        family = [*root.children(recursive=True), root]
+    except psutil.NoSuchProcess:
+        return
+    end_all(family, grace)
+
+
+def end_all(processes: Sequence[object], grace: float = 1.0) -> None:
+    """End these psutil processes: TERM, then KILL after `grace` seconds. One that is gone is fine."""
+    import psutil  # noqa: PLC0415 - only on the way out
+
+    for signum, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, grace)):
+        for process in processes:
+            assert isinstance(process, psutil.Process)
+            try:
+                process.send_signal(signum)
+            except psutil.NoSuchProcess:
+                continue
+        _, processes = psutil.wait_procs(processes, timeout=patience)
+        if not processes:
+            return

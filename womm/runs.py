@@ -1,0 +1,158 @@
+"""Runs on this machine: each has a private directory, and whatever outlives its client is swept.
+
+The directory holds what the login script reads, the login file, and `undo`: the commands that take
+back what the run made elsewhere. Its client holds a lock on it; one that nobody holds is a dead run's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from womm.errors import WommError
+from womm.files import SCRIPTS
+from womm.kubectl import Kube
+from womm.output import warn
+from womm.process import RUN_VARIABLE, attempt, end_all
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+class Run:
+    """One run: `task` is its id (8 letters), `path` its private directory."""
+
+    def __init__(self, kube: Kube) -> None:
+        self.task = "".join(secrets.choice(_LETTERS) for _ in range(8))
+        self.path = runs_directory() / self.task
+        self._undo: list[list[str]] = []
+        self.path.mkdir(mode=0o700)
+        self._lock = _lock(self.path)
+        self.kubectl_file = self.path / "kubectl"
+        self.kubectl_file.write_bytes(b"".join(os.fsencode(a) + b"\0" for a in kube.prefix()))
+        # A link: programs that split their shell's name at blanks get a path that has none.
+        (self.path / "scripts").symlink_to(SCRIPTS)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What marks the run's processes, and tells its scripts where they are."""
+        return {RUN_VARIABLE: str(self.path)}
+
+    def write(self, name: str, content: bytes, mtime: float | None = None) -> None:
+        """Replace the run's file `name` as a whole, with the modification time `mtime` if given."""
+        temporary = self.path / f".{name}"
+        temporary.write_bytes(content)
+        if mtime is not None:
+            os.utime(temporary, (mtime, mtime))
+        temporary.replace(self.path / name)
+
+    def record_undo(self, argv: Sequence[str]) -> None:
+        """Keep `argv` as something to be run if this client dies before it runs it itself."""
+        self._undo.append(list(argv))
+        self.write("undo", json.dumps(self._undo).encode())
+
+    def undo(self, argv: Sequence[str]) -> None:
+        """Run an undo command, tell if it fails, and forget it if it doesn't."""
+        if _take_back(argv):
+            self._undo.remove(list(argv))
+            self.write("undo", json.dumps(self._undo).encode())
+
+    def close(self) -> None:
+        """End what is left of the run's processes. Its directory stays if something could not be undone."""
+        _end_processes(self.path)
+        if not self._undo:
+            shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
+
+
+def runs_directory() -> Path:
+    """The user's private directory for runs: in $XDG_RUNTIME_DIR, else in /tmp. Made if it is missing.
+
+    Raises WommError where somebody else owns it.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    # GNU parallel and rsync split commands at blanks: only a plain path will do.
+    usable = re.fullmatch(r"/[A-Za-z0-9_./-]{1,60}", runtime) and os.access(runtime, os.W_OK)
+    path = Path(runtime) / "womm" if usable else Path(f"/tmp/womm-{os.getuid()}")  # noqa: S108 - checked below
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        status = path.lstat()
+    except OSError as error:
+        raise WommError(f"{path} can't be made ({error.strerror})", "set XDG_RUNTIME_DIR") from error
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise WommError(f"{path} is somebody else's", "set XDG_RUNTIME_DIR to a directory of yours")
+    path.chmod(0o700)
+    return path
+
+
+def sweep() -> None:
+    """End and undo what dead runs left: their processes here, their objects in the cluster."""
+    for path in _dead_runs():
+        warn(f"cleaning up after run {path.name}, whose womm died")
+        _end_processes(path)
+        left = [argv for argv in reversed(_recorded(path)) if not _take_back(argv)]
+        if left:
+            (path / "undo").write_text(json.dumps(left[::-1]))
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _dead_runs() -> Iterator[Path]:
+    for path in runs_directory().iterdir():
+        try:
+            lock = _lock(path)
+        except OSError:
+            continue
+        try:
+            yield path
+        finally:
+            os.close(lock)
+
+
+def _lock(path: Path) -> int:
+    # Python's descriptors are not inherited by children, so the lock ends with its process.
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _recorded(path: Path) -> list[list[str]]:
+    try:
+        recorded: list[list[str]] = json.loads((path / "undo").read_text())
+    except FileNotFoundError:
+        return []
+    return recorded
+
+
+def _take_back(argv: Sequence[str]) -> bool:
+    done = attempt(argv, detached=True)
+    if done.status != 0 and b"NotFound" not in done.stderr:
+        warn(f"could not clean up: {' '.join(argv)}: {done.stderr.decode(errors='replace').strip()}")
+        return False
+    return True
+
+
+def _end_processes(path: Path) -> None:
+    import psutil  # noqa: PLC0415 - only on the way out
+
+    mark = str(path)
+    left = []
+    for process in psutil.process_iter():
+        try:
+            # The client itself does not carry the mark; all that it starts for the run does.
+            if process.environ().get(RUN_VARIABLE) == mark:
+                left.append(process)
+        except psutil.Error:
+            continue
+    end_all(left)
+

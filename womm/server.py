@@ -1,0 +1,57 @@
+"""The file server of a namespace, seen from the client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from womm import __version__
+from womm.errors import WommError
+from womm.kubectl import Kube
+
+NAME = "womm-server"
+_LABEL = f"app.kubernetes.io/name={NAME}"
+_MAKE = "womm cluster-setup --build --prefix REGISTRY/ | kubectl create -f -"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A file server that is there: its pod, the Service's address, its image."""
+
+    pod: str
+    address: str
+    image: str
+
+
+def find(kube: Kube) -> Server:
+    """Find the namespace's file server. Raises WommError with the way out if it can't be used."""
+    items = kube.get("deployments,services,pods", "-l", _LABEL)["items"]
+    deployment = _first(items, "Deployment")
+    service = _first(items, "Service")
+    hint = f"{_MAKE}  (in namespace {kube.namespace})"
+    if deployment is None or service is None:
+        raise WommError(f"there is no womm file server in namespace {kube.namespace}", hint)
+    version = deployment["metadata"]["labels"].get("app.kubernetes.io/version")
+    if version != __version__:
+        raise WommError(
+            f"the file server is of womm {version}, and this is womm {__version__}",
+            f"womm cluster-setup --build --prefix REGISTRY/ | kubectl replace -f -  (in namespace {kube.namespace})",
+        )
+    ready = [pod for pod in items if pod["kind"] == "Pod" and _is_ready(pod)]
+    if not ready:
+        raise WommError(
+            "the file server is not ready yet",
+            f"see kubectl --namespace {kube.namespace} describe pods -l {_LABEL}",
+        )
+    image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+    return Server(ready[0]["metadata"]["name"], service["spec"]["clusterIP"], image)
+
+
+def _first(items: list[dict[str, Any]], kind: str) -> dict[str, Any] | None:
+    return next((item for item in items if item["kind"] == kind), None)
+
+
+def _is_ready(pod: dict[str, Any]) -> bool:
+    conditions = pod.get("status", {}).get("conditions", [])
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    return ready and "deletionTimestamp" not in pod["metadata"]

@@ -1,0 +1,1 @@
+"""What moves the user's directory to the pods."""

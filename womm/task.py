@@ -1,0 +1,131 @@
+"""A task's life in the cluster: create its deployment, follow its pods, explain them, delete it all."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import ExitStack
+
+from womm import pods
+from womm.errors import WommError
+from womm.kubectl import Kube
+from womm.manifests import TaskSpec, task_manifest
+from womm.output import progress, warn
+from womm.process import stream
+from womm.runs import Run
+
+#: Seconds without a pod after which womm asks why.
+_PATIENCE = 5.0
+
+
+def create(kube: Kube, run: Run, spec: TaskSpec, undo: ExitStack) -> None:
+    """Create the task's objects; `undo` deletes them and waits until the pods are gone."""
+    deployment = f"deployment.apps/{spec.name}"
+    deletions = [
+        kube.argv("delete", deployment, "--ignore-not-found", "--cascade=foreground", "-o", "name")
+    ]
+    if spec.share is not None:
+        # Not waited for: that would take the right to list the namespace's secrets.
+        deletions.append(
+            kube.argv("delete", f"secret/{spec.name}", "--ignore-not-found", "--wait=false")
+        )
+    for argv in deletions:
+        run.record_undo(argv)
+        undo.callback(run.undo, argv)
+    created = kube.create(task_manifest(spec))
+    if deployment in created:
+        progress(f"{deployment} created")
+        # On top of the stack: told once the deletion has begun.
+        undo.callback(progress, f'deployment.apps "{spec.name}" deleted')
+
+
+class Follower(threading.Thread):
+    """Follows the task's pods, and keeps the run's `pods` and GNU parallel's login file up to date.
+
+    `failure` holds what ended it, if something did that no waiting mends.
+    """
+
+    def __init__(self, kube: Kube, run: Run, spec: TaskSpec, slots: int) -> None:
+        super().__init__(name="pods", daemon=True)
+        self._kube, self._run, self._spec, self._slots = kube, run, spec, slots
+        self._table = pods.Table()
+        self._mtime = 0.0
+        self._told: set[str] = set()
+        self._news = threading.Event()
+        self._stopping = threading.Event()
+        self.failure: WommError | None = None
+        self._write([])
+
+    @property
+    def login_file(self) -> str:
+        """The path of GNU parallel's login file."""
+        return str(self._run.path / "logins")
+
+    def wait_for_pod(self) -> None:
+        """Wait until a first pod takes jobs, and say why none does. Raises WommError if none ever will."""
+        since = time.monotonic()
+        asked = False
+        while not self._table.usable():
+            if self.failure is not None:
+                raise self.failure
+            if not asked and not len(self._table) and time.monotonic() - since > _PATIENCE:
+                asked = True
+                self._check_refusal()
+            self._news.wait(0.5)
+            self._news.clear()
+
+    def stop(self) -> None:
+        """Stop following."""
+        self._stopping.set()
+        self.join(timeout=2)
+
+    def run(self) -> None:
+        """Follow until stop(). A watch that ends, as they do now and then with status 0, is begun again."""
+        watch = self._kube.argv(
+            "get", "pods", "-l", f"womm.dev/task={self._spec.id}",
+            "--watch", "--output-watch-events", "-o", "json",
+        )  # fmt: skip
+        while not self._stopping.is_set():
+            self._table.restart()
+            with stream(watch) as kubectl:
+                assert kubectl.stdout is not None
+                decoder = pods.Decoder()
+                self._stop_with(kubectl.kill)
+                while chunk := kubectl.stdout.read1(65536):
+                    for event in decoder.feed(chunk):
+                        self._table.apply(event)
+                    self._tell()
+            self._stopping.wait(0.5)
+
+    def _stop_with(self, kill: object) -> None:
+        assert callable(kill)
+
+        def killer() -> None:
+            self._stopping.wait()
+            kill()
+
+        threading.Thread(target=killer, daemon=True).start()
+
+    def _tell(self) -> None:
+        self._write(self._table.usable())
+        for problem in self._table.problems():
+            if problem not in self._told:
+                self._told.add(problem)
+                warn(f"a pod is waiting: {problem}")
+            if problem.partition(":")[0] in pods.HOPELESS:
+                self.failure = WommError(f"the pods can't start: {problem}", "womm setup makes a new image")
+        self._news.set()
+
+    def _write(self, usable: list[str]) -> None:
+        self._run.write("pods", "".join(f"{name}\n" for name in usable).encode())
+        # GNU parallel reads the file again only if its mtime moved by more than a second.
+        self._mtime = max(time.time(), self._mtime + 2)
+        lines = pods.login_lines(usable, self._slots, self._spec.name)
+        self._run.write("logins", lines.encode(), self._mtime)
+
+    def _check_refusal(self) -> None:
+        status = self._kube.get("deployment", self._spec.name).get("status", {})
+        for condition in status.get("conditions", []):
+            if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+                raise WommError(f"the cluster refuses the pods: {condition['message']}")
+        warn("no pod yet: the cluster has not made one")
