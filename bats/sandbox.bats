@@ -1,12 +1,12 @@
 #!/usr/bin/env bats
 # The sandbox's functions, without a sandbox: nothing here needs one or touches one.
 
-bats_require_minimum_version 1.5.0
-
+# For the whole file:
 # shellcheck disable=SC2016 # programs in single quotes are for perl and for inner shells
 # shellcheck disable=SC2030,SC2031 # each test is a subshell, and STARTED is for its own teardown
 # shellcheck disable=SC2034,SC2317 # the sourced functions read the variables and call the stand-ins
-true
+
+bats_require_minimum_version 1.5.0
 
 setup() {
   ROOT=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
