@@ -13,6 +13,8 @@ VENDORED := womm/vendor/parallel
 # PARALLEL and LICENCE are for `make vendor` only. In any other program's environment PARALLEL holds
 # default options of GNU parallel, and a path in it would become a word of every job.
 unexport PARALLEL LICENCE
+# The sandbox may call make in trees of others; what was given to this one is not meant for them.
+unexport MAKEFLAGS MAKEOVERRIDES
 
 .PHONY: help
 help: ## list the targets

@@ -45,6 +45,12 @@ program() {
   [[ $output == 'version 1.20' ]]
 }
 
+@test "make: what is given to it is not given to a make that the sandbox calls" {
+  program "$CHECKOUT/sandbox/up" 'printf "all:;@echo inner \$(KUBERNETES)\nKUBERNETES = own\n" | make --no-print-directory -f -'
+  makes -s sandbox-up KUBERNETES=1.20
+  [[ $output == 'inner own' ]]
+}
+
 @test "make: vendor passes PARALLEL and LICENCE on" {
   program "$CHECKOUT/tools/install-missing" 'exit 0'
   program "$CHECKOUT/tools/vendor" "echo \"\$PARALLEL and \$LICENCE\""

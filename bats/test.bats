@@ -15,7 +15,7 @@ setup() {
   PATH=$CHECKOUT/bin:$PATH
   has_tests tests/test_unit.py 'def test_one(): pass' 'def test_two(): pass'
   has_tests tests/cluster/test_cluster.py 'import os' 'def test_in(): assert os.environ["IN_SANDBOX"] == "yes"'
-  bats_reports 0 '<testcase name="a"/><testcase name="b"/><testcase name="c"/>'
+  bats_reports 0 1..3 'ok 1 a' 'ok 2 b' 'ok 3 c # in 7 ms'
 }
 
 # has_tests: make the Python file $1 of the lines $2….
@@ -25,14 +25,13 @@ has_tests() {
   printf '%s\n' "$@" >"$file"
 }
 
-# bats_reports: have a bats that reports the JUnit cases $2 and exits $1.
+# bats_reports: have a bats that prints the TAP lines $2… and exits $1.
 bats_reports() {
-  cat >"$CHECKOUT/bin/bats" <<STUB
-#!/bin/sh
-while [ "\$1" != --output ]; do shift; done
-echo '<testsuites><testsuite>$2</testsuite></testsuites>' >"\$2/report.xml"
-exit $1
-STUB
+  {
+    printf '#!/bin/sh\ncat <<TAP\n'
+    printf '%s\n' "${@:2}"
+    printf 'TAP\nexit %s\n' "$1"
+  } >"$CHECKOUT/bin/bats"
   chmod +x "$CHECKOUT/bin/bats"
 }
 
@@ -59,7 +58,7 @@ run_tests() {
 }
 
 @test "test: a failing bats test is counted" {
-  bats_reports 1 '<testcase name="a"/><testcase name="b"><failure/></testcase>'
+  bats_reports 1 1..2 'ok 1 a' 'not ok 2 b' '# why'
   run_tests bats
   [[ $status -eq 1 ]]
   [[ ${lines[-1]} == '1 passed, 1 failed' ]]
@@ -70,6 +69,20 @@ run_tests() {
   run_tests unit
   [[ $status -eq 1 ]]
   [[ ${lines[-2]} == 'unit: 0 passed, 0 failed, 1 skipped'* ]]
+}
+
+@test "test: a test that bats skips fails the run" {
+  bats_reports 0 1..2 'ok 1 a' 'ok 2 b # skip no reason'
+  run_tests bats
+  [[ $status -eq 1 ]]
+  [[ ${lines[-2]} == 'bats: 1 passed, 0 failed, 1 skipped'* ]]
+}
+
+@test "test: a bats that ends before its plan is done fails the run" {
+  bats_reports 0 1..5 'ok 1 a'
+  run_tests bats
+  [[ $status -eq 1 ]]
+  [[ ${lines[-2]} == 'bats: 1 passed, 1 failed (1 of 5 tests ran)' ]]
 }
 
 @test "test: a kind without tests fails the run" {
@@ -88,7 +101,7 @@ run_tests() {
 }
 
 @test "test: passed tests do not outweigh an exit status that is not 0" {
-  bats_reports 3 '<testcase name="a"/>'
+  bats_reports 3 1..1 'ok 1 a'
   run_tests bats
   [[ $status -eq 1 ]]
   [[ ${lines[-2]} == 'bats: 1 passed, 1 failed (exit status 3)' ]]
