@@ -282,6 +282,57 @@ record() { printf '%s %s %s\n' "$2" "$3" "${4:-$(</proc/sys/kernel/random/boot_i
   [[ $(<"$POLICY") == '#!/bin/sh' ]]
 }
 
+@test "disable_services: what was installed is not started at the next boot, and nothing else is touched" {
+  SYSTEMD=$BATS_TEST_TMPDIR
+  dpkg() { printf '%s\n' /lib/systemd/system "/lib/systemd/system/$2.service" /usr/lib/systemd/system/x@.service; }
+  systemctl() { echo "$*" >>"$BATS_TEST_TMPDIR/said"; }
+  disable_services etcd-server docker.io
+  [[ $(<"$BATS_TEST_TMPDIR/said") == $'disable --quiet etcd-server.service\ndisable --quiet docker.io.service' ]]
+}
+
+# engines: have a docker that answers on the sockets $@ alone, and whose default is that of the context $CONTEXT.
+engines() {
+  ENGINES=" $* "
+  timeout() {
+    shift
+    "$@"
+  }
+  env() { [[ $ENGINES == *" ${3#DOCKER_HOST=} "* ]]; }
+  docker() { echo "$CONTEXT"; }
+}
+
+@test "choose_docker: an engine of the machine's that answers is used" {
+  CONTEXT=unix:///var/run/docker.sock
+  engines unix:///var/run/docker.sock
+  choose_docker
+  [[ $(docker_host) == unix:///var/run/docker.sock ]]
+  run ! own_docker
+}
+
+@test "choose_docker: one elsewhere is of no use, one of this machine is, whatever the default" {
+  DOCKER_HOST=tcp://192.0.2.1:2375
+  CONTEXT=ssh://elsewhere
+  engines "$DOCKER_HOST" "$CONTEXT" unix:///var/run/docker.sock
+  choose_docker
+  [[ $(docker_host) == unix:///var/run/docker.sock ]]
+}
+
+@test "choose_docker: where none answers one of our own is started" {
+  CONTEXT=unix:///var/run/docker.sock
+  engines
+  choose_docker
+  own_docker
+  [[ $(docker_host) == unix://$RUN/docker.sock ]]
+}
+
+@test "choose_docker: our own engine is not taken for the user's" {
+  DOCKER_HOST=unix://$RUN/docker.sock
+  CONTEXT=$DOCKER_HOST
+  engines "$DOCKER_HOST"
+  choose_docker
+  own_docker
+}
+
 @test "base_sources: the machine's mirrors of the release are taken, and no other suite's" {
   apt-get() {
     printf '%s\n' 'http://m/debian/ bookworm' 'http://m/debian-security/ bookworm-security' 'http://m/debian/ trixie'

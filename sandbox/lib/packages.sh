@@ -2,6 +2,7 @@
 # Debian's packages: only those that are missing, and no service of theirs is started.
 
 POLICY=/usr/sbin/policy-rc.d
+SYSTEMD=/run/systemd/system
 POLICY_MARK='# made by the womm sandbox while it installs packages'
 
 # needed_packages: print the packages that are not installed yet.
@@ -35,6 +36,17 @@ allow_services() {
   ! grep -qxF "$POLICY_MARK" "$POLICY" || rm -f "$POLICY"
 }
 
+# disable_services: where systemd runs, keep it from starting at the next boot the services of the packages "$@",
+# which the sandbox has just installed and starts itself.
+disable_services() {
+  local package unit
+  [[ -d $SYSTEMD ]] || return 0
+  for package; do
+    dpkg -L "$package" | sed -n 's,^\(/usr\)\?/lib/systemd/system/\([^/@]*\.\(service\|socket\)\)$,\2,p' |
+      while IFS= read -r unit; do systemctl disable --quiet "$unit" >>"$LOG/apt.log" 2>&1 || :; done
+  done
+}
+
 # apt: run apt-get "$@" without questions, waiting for another apt, its output in the log. Exit as apt-get.
 apt() {
   DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -y -o DPkg::Lock::Timeout=300 \
@@ -56,4 +68,5 @@ install_packages() {
     fi
   fi
   allow_services
+  disable_services "${packages[@]}"
 }

@@ -24,19 +24,23 @@ pid_of() {
 # launch: start part $1 as the command after it, in a session of its own, with its log in $LOG/$1.log, and
 # record it. It gets nothing of the caller's: no terminal, no descriptor, no variable but those in the command.
 launch() {
-  local name=$1 pid started
+  local name=$1 fd pid
   shift
+  rm -f "$STATE/pid/$name"
   (
     for fd in /proc/self/fd/*; do
       fd=${fd##*/}
       ((fd <= 2)) || eval "exec $fd>&-"
     done
+    # Recorded before it is started: an up that is killed here leaves nothing that nobody knows of. This process
+    # leads no group, so setsid and env keep its number.
+    pid=$BASHPID
+    printf '%s %s %s\n' "$pid" "$(start_time "$pid")" "$(</proc/sys/kernel/random/boot_id)" \
+      >"$STATE/pid/$name"
     exec setsid env -i PATH="$PATH" HOME="$STATE" LC_ALL=C "$@"
   ) </dev/null >>"$LOG/$name.log" 2>&1 &
-  pid=$!
-  disown "$pid" 2>/dev/null || :
-  started=$(start_time "$pid") || started=gone
-  printf '%s %s %s\n' "$pid" "$started" "$(</proc/sys/kernel/random/boot_id)" >"$STATE/pid/$name"
+  disown $!
+  eventually 5 test -s "$STATE/pid/$name" || die "$name could not be started" "its log: $LOG/$name.log"
 }
 
 # stop: end part $1, politely for $2 seconds (5 unless told). Nothing happens if it isn't alive.
