@@ -46,6 +46,7 @@ program() {
 }
 
 @test "make: what is given to it is not given to a make that the sandbox calls" {
+  # shellcheck disable=SC2016 # the inner make's variable
   program "$CHECKOUT/sandbox/up" 'printf "all:;@echo inner \$(KUBERNETES)\nKUBERNETES = own\n" | make --no-print-directory -f -'
   makes -s sandbox-up KUBERNETES=1.20
   [[ $output == 'inner own' ]]
