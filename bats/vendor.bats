@@ -112,6 +112,14 @@ nothing_vendored() {
   nothing_vendored
 }
 
+@test "vendor: on a system without apt one line says the way out" {
+  WOMM_APT_HELPER=/no/such/helper run "$VENDOR"
+  [[ $status -eq 1 ]]
+  [[ ${#lines[@]} -eq 1 ]]
+  [[ $output == *"can only be had through apt: run 'make vendor PARALLEL=/path/to/parallel'"* ]]
+  nothing_vendored
+}
+
 @test "vendor: empty apt lists are fetched once, by root" {
   stand_in id 'echo 0'
   stand_in apt-get "echo \"\$1\" >>'$BATS_TEST_TMPDIR/calls'; exit 100"
