@@ -57,27 +57,24 @@ stop() {
 # is_gone: exit 0 if part $1 isn't alive.
 is_gone() { ! pid_of "$1" >/dev/null; }
 
-# ensure: make part $1 run: nothing if it is alive and healthy; else start it by start_$1 and wait up to $2
-# seconds until healthy says so. Prints the end of its log and exits 1 if it never is.
-ensure() {
-  local name=$1 seconds=$2
-  if pid_of "$name" >/dev/null; then
-    # A busy machine may be slow to answer; a part that runs is not ended lightly.
-    eventually 20 healthy "$name" && return
-    say "  $name is alive but does not answer: starting it again"
-    stop "$name"
-  elif [[ -e $STATE/pid/$name ]]; then
-    say "  $name has died: starting it again"
-  fi
-  begin "$name"
-  await "$name" "$seconds"
-}
-
-# begin: start part $1 without waiting for it. Nothing if it is alive.
+# begin: start part $1 by start_$1 without waiting for it. Nothing if it is alive.
 begin() {
-  pid_of "$1" >/dev/null && return
+  ! pid_of "$1" >/dev/null || return 0
+  [[ ! -e $STATE/pid/$1 ]] || say "  $1 has died: starting it again"
   check_ports "$1"
   "start_$1"
+}
+
+# ensure: make part $1 run: nothing if it is alive and healthy; else start it and wait up to $2 seconds until
+# healthy says so. Prints the end of its log and exits 1 if it never is.
+ensure() {
+  # A busy machine may be slow to answer; a part that runs is not ended lightly.
+  if pid_of "$1" >/dev/null && ! eventually 20 healthy "$1"; then
+    say "  $1 is alive but does not answer: starting it again"
+    stop "$1"
+  fi
+  begin "$1"
+  await "$1" "$2"
 }
 
 # await: wait up to $2 seconds until part $1 is healthy. Prints the end of its log and exits 1 if it never is.

@@ -64,9 +64,10 @@ kill_shims() {
 }
 
 # shim_sockets: print the paths of our shims' sockets, which containerd keeps outside its state directory.
+# The files that name them end without a newline.
 shim_sockets() {
   find "$RUN" -path '*/io.containerd.runtime.v2.task/*/address' -exec cat {} + 2>/dev/null |
-    grep -o 'unix://[^[:space:]]*/s/[0-9a-f]\{64\}' | sed 's,^unix://,,' || :
+    grep -o '/run/containerd/s/[0-9a-f]\{64\}' | sort -u || :
 }
 
 # empty_docker: remove what people made with our Docker engine and it would leave on the machine; from one of
@@ -192,7 +193,9 @@ remove_cgroups() {
 remove_strays() {
   local directory link
   (($# == 0)) || rm -f "$@"
+  # CNI's notes on our pods name their network or, those on loopback, the pod's namespace in our directory.
   rm -f /var/lib/cni/results/womm-sandbox-*
+  { grep -lsF "$RUN/" /var/lib/cni/results/* || :; } | xargs -r rm -f
   for link in /var/log/containers/*; do
     [[ ! -L $link || $(readlink "$link") != "$STATE"/* ]] || rm -f "$link"
   done
