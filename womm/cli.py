@@ -70,7 +70,9 @@ def _dispatch(arguments: list[str]) -> int:
         import difflib  # noqa: PLC0415 - for a typing error only
 
         near = difflib.get_close_matches(verb, [name for name, _, _ in VERBS], 1)
-        raise WommError(f"unknown command {verb}", f"did you mean `womm {near[0]}`?" if near else "see `womm --help`")
+        raise WommError(
+            f"unknown command {verb}", f"did you mean `womm {near[0]}`?" if near else "see `womm --help`"
+        )
     status: int = importlib.import_module(f"womm.commands.{module}").run(rest, KubeChoice(**choice))
     return status
 

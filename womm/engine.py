@@ -22,7 +22,8 @@ def check() -> None:
 
         tool("docker", _INSTALL)
         raise WommError(
-            "docker doesn't answer", "start its daemon, or join the group that may use it: see `docker version`"
+            "docker doesn't answer",
+            "start its daemon, or join the group that may use it: see `docker version`",
         )
 
 

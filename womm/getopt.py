@@ -158,7 +158,7 @@ def _bundle(body: str, todo: deque[str], table: Table) -> Token:
         raise BadOption(f"-{letter} takes a number, not {rest!r}", [f"-{letter}{rest}"])
     value = match.group() if match else ""
     if rest != value:
-        todo.appendleft(f"-{rest[len(value):]}")
+        todo.appendleft(f"-{rest[len(value) :]}")
     return Token(option, value or None, (f"-{letter}{value}",))
 
 

@@ -60,5 +60,7 @@ def check_prefix(prefix: str) -> str:
     allowed = set("abcdefghijklmnopqrstuvwxyz0123456789.-_:/")
     host, _, path = completed.partition("/")
     if not host or not set(completed.lower()) <= allowed or path != path.lower() or "//" in completed:
-        raise WommError(f"{prefix!r} is no registry prefix", "for example --prefix registry.example.com/team/")
+        raise WommError(
+            f"{prefix!r} is no registry prefix", "for example --prefix registry.example.com/team/"
+        )
     return completed

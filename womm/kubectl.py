@@ -25,13 +25,10 @@ class KubeChoice:
 
         Another context or kubeconfig than `other`'s leaves out its namespace: it belongs to it.
         """
-        same_place = (self.context in (None, other.context)) and (
-            self.kubeconfig in (None, other.kubeconfig)
-        )
+        same_place = (self.context in (None, other.context)) and (self.kubeconfig in (None, other.kubeconfig))
         return KubeChoice(
             self.namespace or (other.namespace if same_place else None),
-            self.context
-            or (other.context if self.kubeconfig in (None, other.kubeconfig) else None),
+            self.context or (other.context if self.kubeconfig in (None, other.kubeconfig) else None),
             self.kubeconfig or other.kubeconfig,
         )
 
@@ -90,7 +87,7 @@ def resolve(choice: KubeChoice) -> Kube:
     except CommandFailed as failure:
         raise WommError(
             f"no Kubernetes context to work in ({failure.message})",
-            "see `kubectl config get-contexts`, then `kubectl config use-context NAME`, or add --context NAME",
+            "choose one: `kubectl config use-context NAME`, or --context NAME",
         ) from failure
     contexts = view.get("contexts") or [{}]
     name = view.get("current-context") or contexts[0].get("name", "")

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 SERVER_PORT = 8873
 
 # What YAML 1.2 lets stand in a stream as it is (§5.1), but for line breaks, which JSON escapes.
-_UNPRINTABLE = re.compile("[^\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]|[\u2028\u2029]")
+_UNPRINTABLE = re.compile(
+    "[^\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]|[\u2028\u2029]"
+)
 
 
 @dataclass(frozen=True)

@@ -100,9 +100,7 @@ def split(arguments: Sequence[str], table: Table, environ: Mapping[str, str]) ->
         pods=_count("--kube-pods", _last(ours, "kube-pods") or ""),
         slots=_slots(jobs, ours),
         cpu=_quantity("--kube-cpu", _last(ours, "kube-cpu") or environ.get("WOMM_KUBE_CPU") or "1"),
-        memory=_quantity(
-            "--kube-mem", _last(ours, "kube-mem") or environ.get("WOMM_KUBE_MEM") or "512Mi"
-        ),
+        memory=_quantity("--kube-mem", _last(ours, "kube-mem") or environ.get("WOMM_KUBE_MEM") or "512Mi"),
         node_selector=dict(_selector(item) for item in ours.get("kube-node-selector", [])),
         tolerations=tuple(_label("--kube-toleration", k) for k in ours.get("kube-toleration", [])),
         kube=kube,
@@ -168,7 +166,8 @@ def _slots(jobs: Sequence[Token], ours: Mapping[str, list[str]]) -> int:
 def _quantity(name: str, text: str) -> str:
     if not _QUANTITY.fullmatch(text):
         raise WommError(
-            f"{name}: {text!r} is no Kubernetes quantity", "for example 2 or 500m (cpu), 512Mi or 4Gi (memory)"
+            f"{name}: {text!r} is no Kubernetes quantity",
+            "for example 2 or 500m (cpu), 512Mi or 4Gi (memory)",
         )
     return text
 
@@ -176,14 +175,20 @@ def _quantity(name: str, text: str) -> str:
 def _selector(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise WommError(f"--kube-node-selector takes KEY=VALUE, not {text!r}", "see kubectl get nodes --show-labels")
+        raise WommError(
+            f"--kube-node-selector takes KEY=VALUE, not {text!r}", "see kubectl get nodes --show-labels"
+        )
     _label("--kube-node-selector", key)
     if value and not re.fullmatch(_NAME, value):
-        raise WommError(f"--kube-node-selector: {value!r} is no label's value", "see kubectl get nodes --show-labels")
+        raise WommError(
+            f"--kube-node-selector: {value!r} is no label's value", "see kubectl get nodes --show-labels"
+        )
     return key, value
 
 
 def _label(name: str, key: str) -> str:
     if not _LABEL.fullmatch(key):
-        raise WommError(f"{name}: {key!r} is no label's key", "letters, digits, '-', '_', '.', and a prefix/ maybe")
+        raise WommError(
+            f"{name}: {key!r} is no label's key", "letters, digits, '-', '_', '.', and a prefix/ maybe"
+        )
     return key

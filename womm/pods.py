@@ -5,14 +5,29 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 #: The name of the container that jobs run in.
 CONTAINER = "womm"
 
-#: A container's reasons to wait that no waiting will mend.
-HOPELESS = frozenset({"InvalidImageName", "ErrImageNeverPull", "CreateContainerError", "RunContainerError"})
-_EXPLAINED = HOPELESS | {"ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff", "CreateContainerConfigError"}
+# A container's reasons to wait that are worth telling; the first group no waiting will mend.
+_HOPELESS = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerError", "RunContainerError"}
+_EXPLAINED = _HOPELESS | {"ErrImagePull", "ImagePullBackOff", "CreateContainerConfigError"}
+# A container that failed so often will fail again.
+_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why pods don't run: `message` in Kubernetes' own words; `hopeless`: no waiting will mend it.
+
+    `crashed` is the pod and container whose log tells more, if one does.
+    """
+
+    message: str
+    hopeless: bool = False
+    crashed: tuple[str, str] | None = field(default=None, compare=False)
 
 
 class Decoder:
@@ -47,18 +62,22 @@ def is_usable(pod: Mapping[str, Any]) -> bool:
     )
 
 
-def explain(pod: Mapping[str, Any]) -> str:
-    """Why this pod does not run, in Kubernetes' own words; "" if nothing is known to be wrong."""
+def explain(pod: Mapping[str, Any]) -> Problem | None:
+    """Why this pod does not run; None if nothing is known to be wrong."""
     status = pod.get("status", {})
     for condition in status.get("conditions", []):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return str(condition.get("message") or condition.get("reason", ""))
+            return Problem(str(condition.get("message") or condition.get("reason", "")))
     containers = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
     for container in containers:
         waiting = container.get("state", {}).get("waiting", {})
-        if waiting.get("reason") in _EXPLAINED:
-            return f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
-    return ""
+        reason = waiting.get("reason", "")
+        if reason in _EXPLAINED:
+            return Problem(f"{reason}: {waiting.get('message', '')}".rstrip(": "), reason in _HOPELESS)
+        if reason == "CrashLoopBackOff" and container.get("restartCount", 0) >= _TRIES:
+            crashed = (pod["metadata"]["name"], container["name"])
+            return Problem(f"container {container['name']} keeps ending", True, crashed)
+    return None
 
 
 class Table:
@@ -86,9 +105,9 @@ class Table:
         """The names of the pods that take jobs, sorted."""
         return sorted(name for name, pod in self._pods.items() if is_usable(pod))
 
-    def problems(self) -> list[str]:
-        """Why pods don't run: each reason once, sorted."""
-        return sorted({reason for reason in map(explain, self._pods.values()) if reason})
+    def problems(self) -> list[Problem]:
+        """Why pods don't run: each reason once."""
+        return list(dict.fromkeys(filter(None, map(explain, self._pods.values()))))
 
     def __len__(self) -> int:
         return len(self._pods)

@@ -15,12 +15,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from womm.errors import CommandFailed, WommError
+
+if TYPE_CHECKING:
+    import psutil
 
 #: The environment variable that marks every process of a run, so that runs.sweep finds what is
 #: left of one whose client died.
 RUN_VARIABLE = "WOMM_RUN"
+
+
+# sh raises for statuses that it isn't told of; deaths by a signal are negative.
+_ANY_STATUS = list(range(-64, 256))
 
 
 @dataclass(frozen=True)
@@ -80,19 +88,17 @@ def attempt(
     """Run `argv` to its end and return what it left, whatever its exit status."""
     import sh  # noqa: PLC0415 - 0.15 s, and `womm --help` needs none of it
 
-    options: dict[str, object] = {
+    done = sh.Command(tool(argv[0]))(
+        *argv[1:],
         # sh hands children a pty as stdout by default; kubectl and docker then colour and wrap.
-        "_tty_out": False,
-        "_in": stdin,
-        "_env": {**os.environ, **(env or {})},
-        "_return_cmd": True,
-        "_ok_code": [*range(256), *(-n for n in range(1, 65))],
-        "_new_session": detached,
-    }
-    if cwd is not None:
-        options["_cwd"] = str(cwd)
-    command = sh.Command(tool(argv[0]))
-    done = command(*argv[1:], **options)
+        _tty_out=False,
+        _in=stdin,
+        _env={**os.environ, **(env or {})},
+        _cwd=None if cwd is None else str(cwd),
+        _ok_code=_ANY_STATUS,
+        _new_session=detached,
+        _return_cmd=True,
+    )
     status = done.exit_code if done.exit_code >= 0 else 128 - done.exit_code
     return Done(status, done.stdout, done.stderr)
 
@@ -154,13 +160,12 @@ def end_tree(pid: int, grace: float = 1.0) -> None:
     end_all(family, grace)
 
 
-def end_all(processes: Sequence[object], grace: float = 1.0) -> None:
+def end_all(processes: Sequence[psutil.Process], grace: float = 1.0) -> None:
     """End these psutil processes: TERM, then KILL after `grace` seconds. One that is gone is fine."""
     import psutil  # noqa: PLC0415 - only on the way out
 
     for signum, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, grace)):
         for process in processes:
-            assert isinstance(process, psutil.Process)
             try:
                 process.send_signal(signum)
             except psutil.NoSuchProcess:

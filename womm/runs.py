@@ -155,4 +155,3 @@ def _end_processes(path: Path) -> None:
         except psutil.Error:
             continue
     end_all(left)
-

@@ -11,7 +11,7 @@ from womm.kubectl import Kube
 
 NAME = "womm-server"
 _LABEL = f"app.kubernetes.io/name={NAME}"
-_MAKE = "womm cluster-setup --build --prefix REGISTRY/ | kubectl create -f -"
+_PRINT = "womm cluster-setup --build --prefix REGISTRY/"
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,17 @@ def find(kube: Kube) -> Server:
     items = kube.get("deployments,services,pods", "-l", _LABEL)["items"]
     deployment = _first(items, "Deployment")
     service = _first(items, "Service")
-    hint = f"{_MAKE}  (in namespace {kube.namespace})"
+    where = f"--namespace {kube.namespace} -f -"
     if deployment is None or service is None:
-        raise WommError(f"there is no womm file server in namespace {kube.namespace}", hint)
+        raise WommError(
+            f"there is no womm file server in namespace {kube.namespace}",
+            f"{_PRINT} | kubectl create {where}",
+        )
     version = deployment["metadata"]["labels"].get("app.kubernetes.io/version")
     if version != __version__:
         raise WommError(
             f"the file server is of womm {version}, and this is womm {__version__}",
-            f"womm cluster-setup --build --prefix REGISTRY/ | kubectl replace -f -  (in namespace {kube.namespace})",
+            f"{_PRINT} | kubectl apply {where}",
         )
     ready = [pod for pod in items if pod["kind"] == "Pod" and _is_ready(pod)]
     if not ready:

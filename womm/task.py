@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from womm.errors import WommError
 from womm.kubectl import Kube
 from womm.manifests import TaskSpec, task_manifest
 from womm.output import progress, warn
-from womm.process import stream
+from womm.process import attempt, stream
 from womm.runs import Run
 
 #: Seconds without a pod after which womm asks why.
@@ -21,14 +22,10 @@ _PATIENCE = 5.0
 def create(kube: Kube, run: Run, spec: TaskSpec, undo: ExitStack) -> None:
     """Create the task's objects; `undo` deletes them and waits until the pods are gone."""
     deployment = f"deployment.apps/{spec.name}"
-    deletions = [
-        kube.argv("delete", deployment, "--ignore-not-found", "--cascade=foreground", "-o", "name")
-    ]
+    deletions = [kube.argv("delete", deployment, "--ignore-not-found", "--cascade=foreground", "-o", "name")]
     if spec.share is not None:
         # Not waited for: that would take the right to list the namespace's secrets.
-        deletions.append(
-            kube.argv("delete", f"secret/{spec.name}", "--ignore-not-found", "--wait=false")
-        )
+        deletions.append(kube.argv("delete", f"secret/{spec.name}", "--ignore-not-found", "--wait=false"))
     for argv in deletions:
         run.record_undo(argv)
         undo.callback(run.undo, argv)
@@ -50,7 +47,7 @@ class Follower(threading.Thread):
         self._kube, self._run, self._spec, self._slots = kube, run, spec, slots
         self._table = pods.Table()
         self._mtime = 0.0
-        self._told: set[str] = set()
+        self._told: set[pods.Problem] = set()
         self._news = threading.Event()
         self._stopping = threading.Event()
         self.failure: WommError | None = None
@@ -88,13 +85,15 @@ class Follower(threading.Thread):
         while not self._stopping.is_set():
             self._table.restart()
             with stream(watch) as kubectl:
-                assert kubectl.stdout is not None
+                assert kubectl.stdout is not None and kubectl.stderr is not None
                 decoder = pods.Decoder()
                 self._stop_with(kubectl.kill)
-                while chunk := kubectl.stdout.read1(65536):
+                while chunk := os.read(kubectl.stdout.fileno(), 65536):
                     for event in decoder.feed(chunk):
                         self._table.apply(event)
                     self._tell()
+                complaint = kubectl.stderr.read().decode(errors="replace").strip()
+            self._fail_without_pods(complaint)
             self._stopping.wait(0.5)
 
     def _stop_with(self, kill: object) -> None:
@@ -106,15 +105,28 @@ class Follower(threading.Thread):
 
         threading.Thread(target=killer, daemon=True).start()
 
+    def _fail_without_pods(self, complaint: str) -> None:
+        # A cluster that goes away for a while costs a running task nothing: it is asked again.
+        if complaint and not len(self._table) and not self._stopping.is_set():
+            self.failure = WommError(f"the task's pods can't be followed: {complaint}")
+            self._news.set()
+
     def _tell(self) -> None:
         self._write(self._table.usable())
         for problem in self._table.problems():
-            if problem not in self._told:
-                self._told.add(problem)
-                warn(f"a pod is waiting: {problem}")
-            if problem.partition(":")[0] in pods.HOPELESS:
-                self.failure = WommError(f"the pods can't start: {problem}", "womm setup makes a new image")
+            if problem.hopeless and self.failure is None:
+                self.failure = WommError(f"the pods can't start: {problem.message}", self._log(problem))
+            elif problem not in self._told:
+                warn(f"a pod is waiting: {problem.message}")
+            self._told.add(problem)
         self._news.set()
+
+    def _log(self, problem: pods.Problem) -> str:
+        if problem.crashed is None:
+            return "`womm setup` makes a new image"
+        pod, container = problem.crashed
+        log = attempt(self._kube.argv("logs", pod, "-c", container, "--tail=5"))
+        return f"its last lines: {log.text.strip()}"
 
     def _write(self, usable: list[str]) -> None:
         self._run.write("pods", "".join(f"{name}\n" for name in usable).encode())

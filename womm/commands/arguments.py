@@ -24,7 +24,9 @@ class Parser(argparse.ArgumentParser):
         """Refuse the arguments."""
         raise WommError(message, f"see `{self.prog} --help`")
 
-    def understand(self, arguments: Sequence[str], choice: KubeChoice) -> tuple[argparse.Namespace, KubeChoice]:
+    def understand(
+        self, arguments: Sequence[str], choice: KubeChoice
+    ) -> tuple[argparse.Namespace, KubeChoice]:
         """Parse; return the arguments, and the cluster that they and `choice` name."""
         parsed = self.parse_args(arguments)
         given = KubeChoice(parsed.namespace, parsed.context, parsed.kubeconfig)

@@ -101,7 +101,9 @@ def _gnu_parallel(options: ParallelOptions, task_run: Run, login_file: str) -> i
     # --profile /dev/null: with a profile named, GNU parallel reads none of the user's and system's.
     ours = ["--profile", "/dev/null", "--sshloginfile", login_file]
     ours += ["--ssh", f"bash {task_run.path}/scripts/login"]
-    return foreground(_argv([*ours, *options.theirs, "--", *options.command]), _environment(task_run.environment))
+    return foreground(
+        _argv([*ours, *options.theirs, "--", *options.command]), _environment(task_run.environment)
+    )
 
 
 def _argv(arguments: Sequence[str]) -> list[str]:

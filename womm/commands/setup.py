@@ -21,7 +21,20 @@ from womm.runs import sweep
 _SHARES = ("lazy", "eager", "syncback", "none")
 _LATER = ("lazy", "syncback")
 #: Where a mounted share would hide what every program in the pod needs.
-_SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr")
+_SYSTEM = (
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/proc",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/usr",
+)
 #: Who root's jobs run as in the pods, unless setup is told otherwise.
 _ORDINARY = 1000
 
@@ -92,10 +105,14 @@ def _check_directory(directory: Path, share: str) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         raise WommError("this directory's name is not valid UTF-8", "work in one whose name is") from error
-    if share != "none" and (text == "/" or text.startswith(tuple(f"{d}/" for d in _SYSTEM)) or text in _SYSTEM):
+    if share != "none" and (
+        text == "/" or text.startswith(tuple(f"{d}/" for d in _SYSTEM)) or text in _SYSTEM
+    ):
         raise WommError(f"{text} can't be shared: pods need their own", "--share none, or another directory")
     if ":" in text and share != "none":
-        raise WommError("a directory with a ':' in its path can't be mounted in pods", "--share none, or rename it")
+        raise WommError(
+            "a directory with a ':' in its path can't be mounted in pods", "--share none, or rename it"
+        )
     return text
 
 
