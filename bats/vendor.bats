@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# tools/vendor, without the network: apt, its helper and dpkg-deb are met only through stand-ins on PATH where a test
-# needs them; the real GNU parallel is the one that `make vendor` has put into the checkout.
+# tools/vendor, without the network: apt and its helper are met only through stand-ins on PATH where a test needs them;
+# the real GNU parallel is the one that `make vendor` has put into the checkout.
 
 setup() {
   ROOT=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
@@ -134,13 +134,58 @@ nothing_vendored() {
   stand_in helper "echo \"\$@\" >>'$BATS_TEST_TMPDIR/calls'; exit 100"
   run "$VENDOR"
   [[ $status -eq 1 ]]
-  grep -qF 'http://mirror.invalid/pool/p/parallel_20221122%2bds-2_all.deb' "$BATS_TEST_TMPDIR/calls"
+  grep -qF 'http://mirror.invalid/pool/p/parallel_20240222%2bds.orig.tar.xz' "$BATS_TEST_TMPDIR/calls"
   grep -q 'SHA256:[0-9a-f]\{64\}$' "$BATS_TEST_TMPDIR/calls"
   [[ $output == *'could not be downloaded'* ]]
   nothing_vendored
 }
 
-@test "vendor: a package with another checksum is refused, even if the download was content" {
+# tarball_of: make a tarball of the files $2… below $1, a manifest that pins it, and a mirror that has it.
+tarball_of() {
+  local sum
+  tar -cJ -C "$1" -f "$BATS_TEST_TMPDIR/source.tar.xz" "${@:2}"
+  sum=$(sha256sum "$BATS_TEST_TMPDIR/source.tar.xz" | cut -d ' ' -f 1)
+  export WOMM_VENDOR_MANIFEST=$BATS_TEST_TMPDIR/manifest.json WOMM_APT_HELPER=$BATS_TEST_TMPDIR/bin/helper
+  printf '{"package": "parallel", "version": "1", "file": "p_1+ds.orig.tar.xz", "sha256": "%s", "licence": "GPL"}' \
+    "$sum" >"$WOMM_VENDOR_MANIFEST"
+  stand_in apt-get "echo \"'http://mirror.invalid/p/parallel_2_all.deb' x 1 SHA256:0\""
+  stand_in helper "while [ \$# -gt 2 ]; do shift; done; cp '$BATS_TEST_TMPDIR/source.tar.xz' \"\$1\""
+}
+
+@test "vendor: the pinned tarball gives the script and its licence; the copyright notice is the script's head" {
+  local tree=$BATS_TEST_TMPDIR/tree
+  mkdir -p "$tree/parallel-1/src" "$tree/parallel-1/LICENSES"
+  cp "$REAL" "$tree/parallel-1/src/parallel"
+  echo 'the licence of the tarball' >"$tree/parallel-1/LICENSES/GPL-3.0-or-later.txt"
+  tarball_of "$tree" parallel-1
+  # Neither the machine's text of the GPL nor LICENCE is needed, or looked at.
+  WOMM_GPL_TEXT=/no/such/licence run "$VENDOR"
+  [[ $status -eq 0 ]]
+  cmp "$REAL" "$WOMM_VENDOR_DIR/parallel"
+  [[ $(ls -A "$WOMM_VENDOR_DIR") == $'COPYING.parallel\nCOPYRIGHT.parallel\noptions.json\nparallel\nparallel.json' ]]
+  [[ $(stat -c %U:%a "$WOMM_VENDOR_DIR/parallel") == "$(id -un):755" ]]
+  [[ $(<"$WOMM_VENDOR_DIR/COPYING.parallel") == 'the licence of the tarball' ]]
+  [[ $(head -n 1 "$WOMM_VENDOR_DIR/COPYRIGHT.parallel") == 'Copyright (C) '*' Ole Tange'* ]]
+  grep -qF '"source" : "p_1+ds.orig.tar.xz in Debian' "$WOMM_VENDOR_DIR/parallel.json"
+}
+
+@test "vendor: a tarball without the script is refused by what it lacks" {
+  mkdir -p "$BATS_TEST_TMPDIR/tree/parallel-1/src"
+  touch "$BATS_TEST_TMPDIR/tree/parallel-1/src/sem"
+  tarball_of "$BATS_TEST_TMPDIR/tree" parallel-1
+  run "$VENDOR"
+  [[ $status -eq 1 ]]
+  [[ ${lines[-1]} == 'vendor: p_1+ds.orig.tar.xz has no parallel-1/src/parallel'* ]]
+  nothing_vendored
+}
+
+@test "vendor: the GNU parallel that is there is upstream's, citation dialogue and all" {
+  run perl "$REAL" --citation </dev/null
+  [[ $output == *"Type: 'will cite' and press enter."* ]]
+  grep -qF '"citation"' "$ROOT/womm/vendor/options.json"
+}
+
+@test "vendor: a download with another checksum is refused, even if the download was content" {
   export WOMM_APT_HELPER=$BATS_TEST_TMPDIR/bin/helper
   stand_in apt-get "echo \"'http://mirror.invalid/p/parallel_1_all.deb' x 1 SHA256:0\""
   # The last argument but one is the file to write.

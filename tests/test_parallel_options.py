@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from womm import options
+
 ROOT = Path(__file__).resolve().parent.parent
 TOOL = ROOT / "tools" / "parallel-options"
 PARALLEL = ROOT / "womm" / "vendor" / "parallel"
@@ -26,9 +28,7 @@ def table() -> dict[str, Any]:
 
 def parse(*arguments: str) -> dict[str, Any]:
     """How Getopt::Long reads `arguments` with the vendored script's table and configuration."""
-    done = subprocess.run(
-        [TOOL, PARALLEL, "--parse", *arguments], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([TOOL, PARALLEL, "--parse", *arguments], capture_output=True, text=True, check=True)
     parsed: dict[str, Any] = json.loads(done.stdout)
     return parsed
 
@@ -43,8 +43,8 @@ def entry(table: dict[str, Any], name: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("name", "value", "type_", "names"),
     [
-        ("jobs", "required", "string", ["jobs", "j"]),
-        ("P", "required", "string", ["max-procs", "maxprocs", "P"]),
+        ("jobs", "required", "string", ["max-procs", "maxprocs", "P", "jobs", "j"]),
+        ("citation", "none", None, ["bibtex", "citation"]),
         ("wd", "required", "string", ["work-dir", "workdir", "wd"]),
         ("i", "optional", "string", ["replace", "i"]),
         ("e", "optional", "string", ["eof", "e"]),
@@ -71,6 +71,31 @@ def test_no_name_belongs_to_two_options(table: dict[str, Any]) -> None:
     assert len(names) == len(set(names)) > 150
 
 
+@pytest.mark.parametrize("name", sorted({*options._ANSWERS, *options._REFUSED, "jobs", "workdir"}))
+def test_an_option_that_womm_treats_in_its_own_way_is_one_of_gnu_parallels(
+    table: dict[str, Any], name: str
+) -> None:
+    assert entry(table, name)
+
+
+def test_no_option_of_womms_own_hides_one_of_gnu_parallels(table: dict[str, Any]) -> None:
+    theirs = {name for option in table["options"] for name in option["names"]}
+    assert not theirs & {name for option in options.OURS for name in option.names}
+
+
+def test_gnu_parallels_own_citation_dialogue_is_there(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["perl", PARALLEL, "--citation"],
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert "@software{tange_" in done.stderr
+    assert "Type: 'will cite' and press enter." in done.stdout
+
+
 def test_the_configuration_is_bundling_and_require_order(table: dict[str, Any]) -> None:
     assert table["config"] == {
         "auto_abbrev": True,
@@ -88,20 +113,20 @@ def test_the_configuration_is_bundling_and_require_order(table: dict[str, Any]) 
 @pytest.mark.parametrize(
     ("arguments", "options", "rest"),
     [
-        ("-j4 cmd", [["jobs", "4"]], "cmd"),
-        ("-j 4 cmd", [["jobs", "4"]], "cmd"),
-        ("-j=4 cmd", [["jobs", "=4"]], "cmd"),
-        ("--jobs=4 cmd", [["jobs", "4"]], "cmd"),
-        ("--jobs 4 cmd", [["jobs", "4"]], "cmd"),
-        ("--JOBS 4 cmd", [["jobs", "4"]], "cmd"),
-        ("--j 4 cmd", [["jobs", "4"]], "cmd"),
-        ("-kj4 cmd", [["keep-order", "1"], ["jobs", "4"]], "cmd"),
+        ("-j4 cmd", [["max-procs", "4"]], "cmd"),
+        ("-j 4 cmd", [["max-procs", "4"]], "cmd"),
+        ("-j=4 cmd", [["max-procs", "=4"]], "cmd"),
+        ("--jobs=4 cmd", [["max-procs", "4"]], "cmd"),
+        ("--jobs 4 cmd", [["max-procs", "4"]], "cmd"),
+        ("--JOBS 4 cmd", [["max-procs", "4"]], "cmd"),
+        ("--j 4 cmd", [["max-procs", "4"]], "cmd"),
+        ("-kj4 cmd", [["keep-order", "1"], ["max-procs", "4"]], "cmd"),
         ("-l4k cmd", [["max-lines", "4"], ["keep-order", "1"]], "cmd"),
         ("-l cmd", [["max-lines", "0"]], "cmd"),
         ("-i cmd arg", [["replace", "cmd"]], "arg"),
         ("-i -k cmd", [["replace", ""], ["keep-order", "1"]], "cmd"),
         ("-n -- cmd", [["max-args", "--"]], "cmd"),
-        ("+jobs 4 cmd", [["jobs", "4"]], "cmd"),
+        ("+jobs 4 cmd", [["max-procs", "4"]], "cmd"),
         ("--work . cmd", [["work-dir", "."]], "cmd"),
         ("--tmpl a=b cmd", [["template", "a=b"]], "cmd"),
         ("-k -- -j4 cmd", [["keep-order", "1"]], "-j4 cmd"),
