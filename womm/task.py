@@ -15,6 +15,9 @@ from womm.output import progress, warn
 from womm.process import attempt, stream
 from womm.runs import Run
 
+# How to delete what may not be there.
+_TOLERANT = ("--ignore-not-found", "-o", "name")
+
 #: Seconds without a pod after which womm asks why.
 _PATIENCE = 5.0
 
@@ -22,18 +25,25 @@ _PATIENCE = 5.0
 def create(kube: Kube, run: Run, spec: TaskSpec, undo: ExitStack) -> None:
     """Create the task's objects; `undo` deletes them and waits until the pods are gone."""
     deployment = f"deployment.apps/{spec.name}"
-    deletions = [kube.argv("delete", deployment, "--ignore-not-found", "--cascade=foreground", "-o", "name")]
+    created: list[str] = []
+
+    def tell() -> None:
+        if deployment in created:
+            progress(f'deployment.apps "{spec.name}" deleted')
+
+    # At the bottom of the stack: told when it is done.
+    undo.callback(tell)
     if spec.share is not None:
         # Not waited for: that would take the right to list the namespace's secrets.
-        deletions.append(kube.argv("delete", f"secret/{spec.name}", "--ignore-not-found", "--wait=false"))
-    for argv in deletions:
-        run.record_undo(argv)
-        undo.callback(run.undo, argv)
-    created = kube.create(task_manifest(spec))
-    if deployment in created:
-        progress(f"{deployment} created")
-        # On top of the stack: told once the deletion has begun.
-        undo.callback(progress, f'deployment.apps "{spec.name}" deleted')
+        _undo_with(run, undo, kube.argv("delete", f"secret/{spec.name}", *_TOLERANT, "--wait=false"))
+    _undo_with(run, undo, kube.argv("delete", deployment, *_TOLERANT, "--cascade=foreground"))
+    created += kube.create(task_manifest(spec))
+    progress(f"{deployment} created")
+
+
+def _undo_with(run: Run, undo: ExitStack, argv: list[str]) -> None:
+    run.record_undo(argv)
+    undo.callback(run.undo, argv)
 
 
 class Follower(threading.Thread):
@@ -85,7 +95,8 @@ class Follower(threading.Thread):
         while not self._stopping.is_set():
             self._table.restart()
             with stream(watch) as kubectl:
-                assert kubectl.stdout is not None and kubectl.stderr is not None
+                assert kubectl.stdout is not None
+                assert kubectl.stderr is not None
                 decoder = pods.Decoder()
                 self._stop_with(kubectl.kill)
                 while chunk := os.read(kubectl.stdout.fileno(), 65536):
