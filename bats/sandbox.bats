@@ -377,6 +377,24 @@ COMMIT'
 COMMIT' ]]
 }
 
+@test "rules_to_undo: what a killed Docker engine of ours has left goes too" {
+  touch "$STATE/own-docker"
+  mkdir -p "$STATE/docker/network/files" "$STATE/docker/containers/c"
+  printf '\0"BridgeName":"br-0123456789ab"\0' >"$STATE/docker/network/files/local-kv.db"
+  echo '{"IPAddress":"172.18.0.2","IPAddress":""}' >"$STATE/docker/containers/c/config.v2.json"
+  local save='*nat
+:POSTROUTING ACCEPT [0:0]
+-A POSTROUTING -s 172.18.0.0/16 ! -o br-0123456789ab -j MASQUERADE
+-A POSTROUTING -s 172.18.0.2/32 -d 172.18.0.2/32 -p tcp -m tcp --dport 80 -j MASQUERADE
+-A POSTROUTING -s 172.19.0.0/16 ! -o br-fedcba987654 -j MASQUERADE
+COMMIT'
+  run rules_to_undo /dev/null <<<"$save"
+  [[ $output == '*nat
+-D POSTROUTING -s 172.18.0.0/16 ! -o br-0123456789ab -j MASQUERADE
+-D POSTROUTING -s 172.18.0.2/32 -d 172.18.0.2/32 -p tcp -m tcp --dport 80 -j MASQUERADE
+COMMIT' ]]
+}
+
 @test "forward_policy: the filter table's counts, and a missing one accepts" {
   [[ $(forward_policy <<<$'*mangle\n:FORWARD ACCEPT [0:0]\n*filter\n:FORWARD DROP [1:2]') == DROP ]]
   [[ $(forward_policy </dev/null) == ACCEPT ]]

@@ -63,6 +63,8 @@ start_dockerd() {
 END
   # Debian's dockerd looks for its proxy program outside PATH otherwise; without CAP_SYS_RESOURCE it could not
   # lower its own score for the out-of-memory killer.
+  # One that was killed leaves this, and the next one takes whoever has the number now for it.
+  rm -f "$RUN/dockerd.pid"
   launch dockerd "${environment[@]}" dockerd --config-file "$STATE/dockerd.json" --host "unix://$DOCKER_SOCKET" \
     --containerd "$RUN/docker-containerd.sock" --data-root "$STATE/docker" --exec-root "$RUN/docker" \
     --pidfile "$RUN/dockerd.pid" --storage-driver overlay2 --bridge "$DOCKER_BRIDGE" --oom-score-adjust 0

@@ -117,10 +117,23 @@ unmount() {
   [[ -z $path ]] || die "$path cannot be unmounted"
 }
 
+# our_devices: print the names of our bridges, with those of networks that people made with our Docker engine:
+# they are left if it was killed.
+our_devices() {
+  printf '%s\n' "$BRIDGE" "$DOCKER_BRIDGE"
+  ! own_docker || grep -aoshE 'br-[0-9a-f]{12}' "$STATE/docker/network/files/local-kv.db" | sort -u || :
+}
+
+# our_addresses: print the addresses of the containers of our Docker engine.
+our_addresses() {
+  ! own_docker || grep -oshE '"IPAddress":"[0-9.]+"' "$STATE"/docker/containers/*/config.v2.json |
+    grep -o '[0-9.]\{7,\}' | sort -u || :
+}
+
 # remove_devices: remove our bridges and the ends of pods' and containers' cables in them.
 remove_devices() {
   local device end
-  for device in "$BRIDGE" "$DOCKER_BRIDGE"; do
+  our_devices | while IFS= read -r device; do
     ip link show dev "$device" >/dev/null 2>&1 || continue
     ip -o link show type veth master "$device" | awk -F '[ @:]+' '{print $2}' | while read -r end; do
       ip link delete dev "$end" 2>/dev/null || :
@@ -130,10 +143,15 @@ remove_devices() {
 }
 
 # rules_to_undo: read the output of iptables-save and print what iptables-restore has to do to remove our
-# chains (those that were not there before, as told by the file $1) and all rules that lead to them or are ours.
+# chains (those that were not there before, as told by the file $1) and all rules that lead to them, have our
+# comment, or name our devices or the addresses of our containers.
 rules_to_undo() {
-  awk -v before="$1" -v devices="$BRIDGE|$DOCKER_BRIDGE" '
-    BEGIN { while ((getline line < before) > 0) { split(line, f, " "); old[f[1] " " f[2]] = 1 } }
+  awk -v before="$1" -v devices="$(our_devices | xargs)" -v addresses="$(our_addresses | xargs)" '
+    BEGIN {
+      while ((getline line < before) > 0) { split(line, f, " "); old[f[1] " " f[2]] = 1 }
+      n = split(devices, f, " "); for (i = 1; i <= n; i++) device[f[i]] = 1
+      n = split(addresses, f, " "); for (i = 1; i <= n; i++) address[f[i] "/32"] = 1
+    }
     /^\*/ { table = substr($1, 2); rules = flush = drop = ""; delete ours }
     /^:/ {
       chain = substr($1, 2)
@@ -145,7 +163,8 @@ rules_to_undo() {
       mine = /--comment womm-sandbox( |$)/
       for (i = 3; i < NF; i++) {
         if (($i == "-j" || $i == "-g") && $(i + 1) in ours) mine = 1
-        if (($i == "-i" || $i == "-o") && $(i + 1) ~ "^(" devices ")$") mine = 1
+        if (($i == "-i" || $i == "-o") && $(i + 1) in device) mine = 1
+        if ($i == "-s" && $(i + 1) in address) mine = 1
       }
       if (mine) rules = rules "-D" substr($0, 3) "\n"
     }

@@ -350,6 +350,19 @@ def test_down_leaves_the_machine_as_it_was(tmp_path: Path) -> None:
         assert not RUN.exists()
         intact()
 
+        # The same after all of it was killed, with containers left behind.
+        up()
+        in_sandbox("docker network create left")
+        in_sandbox('docker run -d --network left -p 8089:80 "$WOMM_BASE_IMAGE" sleep 600')
+        in_sandbox('docker run -d -p 8090:80 "$WOMM_BASE_IMAGE" sleep 600')
+        in_sandbox('kubectl run left --image="$WOMM_BASE_IMAGE" --port=80 --command -- sleep 600')
+        in_sandbox("kubectl wait pod left --for=condition=Ready --timeout=60s")
+        for pid in pids().values():
+            os.kill(pid, signal.SIGKILL)
+        down()
+        assert machine() == before
+        assert processes() == {}
+
         # The same after an up that was cut short, whether up goes on after it or not.
         interrupt_up_at("control plane")
         down()
