@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import string
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ from pathlib import Path
 from womm.errors import WommError
 
 _STARTER = re.compile(r"(--|-|\+)(.*)", re.DOTALL)
+# What an optional value must not begin with; Perl's `.` is no newline either.
+_OPTION = re.compile(r"[-+].")
+# Perl sees bytes: the case of ASCII letters only is ignored.
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _NUMBERS = {
     "integer": re.compile(r"[-+]?_*[0-9][0-9_]*"),
     "float": re.compile(r"[-+]?(?=[0-9.])[0-9_]*(\.[0-9_]+)?([eE][-+]?[0-9_]+)?"),
@@ -36,12 +41,14 @@ class BadOption(WommError):
 class Option:
     """One option: its names (the first is the canonical one) and what it takes.
 
-    `value` is "none", "required" or "optional"; `type` is "string", "integer", "float" or None.
+    `value` is "none", "required" or "optional"; `type` is "string", "integer", "float" or None. With
+    `key_value` the value has to be KEY=VALUE.
     """
 
     names: tuple[str, ...]
     value: str = "none"
     type: str | None = None
+    key_value: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ class Table:
     def _their_names(self) -> dict[str, Option]:
         # As in Getopt::Long: case counts in single letters only.
         return {
-            name if len(name) == 1 else name.lower(): option
+            name if len(name) == 1 else name.translate(_LOWER): option
             for option in self.theirs
             for name in option.names
         }
@@ -100,10 +107,10 @@ class Table:
 
     def long(self, typed: str) -> Option | None:
         """GNU parallel's option that `typed` names or abbreviates. Raises BadOption if ambiguous."""
-        typed = typed.lower()
+        typed = typed.translate(_LOWER)
         if typed in self._their_names:
             return self._their_names[typed]
-        hits = [name for name in self._their_names if name.startswith(typed)]
+        hits = [name for name in self._their_names if typed and name.startswith(typed)]
         if len({self._their_names[name].names for name in hits}) > 1:
             raise BadOption(f"option --{typed} is ambiguous ({', '.join(hits)})", [f"--{typed}"])
         return self._their_names[hits[0]] if hits else None
@@ -117,7 +124,7 @@ def load_table(path: Path, ours: Iterable[Option] = ()) -> Table:
         raise WommError(
             "GNU parallel is missing from this installation", "in a checkout: make vendor"
         ) from error
-    theirs = tuple(Option(tuple(e["names"]), e["value"], e["type"]) for e in entries)
+    theirs = tuple(Option(tuple(e["names"]), e["value"], e["type"], e["key_value"]) for e in entries)
     return Table(theirs, tuple(ours))
 
 
@@ -178,25 +185,35 @@ def _long(starter: str, body: str, todo: deque[str], table: Table) -> Token:
         raise BadOption(f"{typed} takes no argument", [raw])
     if option.value == "required" and not inline:
         raise BadOption(f"{typed} needs an argument", [raw])
-    number = _NUMBERS.get(option.type or "")
-    if number is not None and inline and not number.fullmatch(inline):
-        raise BadOption(f"{typed} takes a number, not {inline!r}", [raw])
+    if inline:
+        _check(option, typed, inline, [raw])
     return Token(option, inline, (raw,))
 
 
 def _separate(option: Option, typed: str, todo: deque[str]) -> Token:
     # The value, if any, is the next argument.
-    number = _NUMBERS.get(option.type or "")
     if option.value == "required":
         if not todo:
             raise BadOption(f"{typed} needs an argument", [typed])
         value = todo.popleft()
-        if number is not None and not number.fullmatch(value):
-            raise BadOption(f"{typed} takes a number, not {value!r}", [typed, value])
+        _check(option, typed, value, [typed, value])
         return Token(option, value, (typed, value))
-    looks_like_option = bool(todo) and (todo[0] != "-" and _STARTER.match(todo[0]) is not None)
-    taken = bool(todo) and (number.fullmatch(todo[0]) is not None if number else not looks_like_option)
-    if not taken:
+    number = _NUMBERS.get(option.type or "")
+    if not todo or not (_is_number(number, todo[0]) if number else _OPTION.match(todo[0]) is None):
         return Token(option, None, (typed,))
     value = todo.popleft()
     return Token(option, value, (typed, value))
+
+
+def _check(option: Option, typed: str, value: str, raw: Sequence[str]) -> None:
+    # Raises BadOption for a value that is none of this option's.
+    number = _NUMBERS.get(option.type or "")
+    if number is not None and not _is_number(number, value):
+        raise BadOption(f"{typed} takes a number, not {value!r}", raw)
+    if option.key_value and option.value == "required" and "=" not in value:
+        raise BadOption(f"{typed} takes KEY=VALUE, not {value!r}", raw)
+
+
+def _is_number(number: re.Pattern[str], value: str) -> bool:
+    # Perl's `$` matches before a newline that ends the text, too.
+    return number.fullmatch(value.removesuffix("\n")) is not None
