@@ -9,8 +9,6 @@ from typing import Any
 from womm.errors import CommandFailed, WommError
 from womm.process import Done, probe, run
 
-_INSTALL = "install kubectl, of your cluster's version: https://kubernetes.io/docs/tasks/tools/"
-
 
 @dataclass(frozen=True)
 class KubeChoice:

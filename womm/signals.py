@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -13,25 +13,29 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def as_exceptions() -> Iterator[None]:
+def as_exceptions() -> Iterator[Callable[[], None]]:
     """Raise Interrupted at the first INT, TERM or HUP; later ones do nothing, so that clean-up goes on.
 
-    A signal that was ignored at the start (nohup) stays ignored.
+    Yields `shield`: call it when cleaning up begins, and no signal is raised any more. A signal that
+    was ignored at the start (nohup) stays ignored.
     """
     before = {s: signal.getsignal(s) for s in _SIGNALS}
-    seen = False
+    shielded = False
+
+    def shield() -> None:
+        nonlocal shielded
+        shielded = True
 
     def handler(signum: int, _frame: FrameType | None) -> None:
-        nonlocal seen
-        if not seen:
-            seen = True
+        if not shielded:
+            shield()
             raise Interrupted(signum)
 
     for signum, old in before.items():
         if old is not signal.SIG_IGN:
             signal.signal(signum, handler)
     try:
-        yield
+        yield shield
     finally:
         for signum, old in before.items():
             signal.signal(signum, old)

@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from womm import config, signals
+from womm.config import Project
 from womm.errors import WommError
 from womm.files import PARALLEL, PARALLEL_OPTIONS
 from womm.getopt import BadOption, load_table
-from womm.kubectl import KubeChoice, resolve
-from womm.manifests import TaskSpec
+from womm.kubectl import Kube, KubeChoice, resolve
+from womm.manifests import Share, TaskSpec
 from womm.options import HELP, OURS, ParallelOptions, split
 from womm.output import be_quiet, data
 from womm.process import foreground, tool
@@ -46,7 +47,7 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         data(help_text())
         return 0
     if options.answers:
-        return foreground(_argv(options.theirs), _environment({}))
+        return _gnu_parallel(options.theirs)
     if options.quiet:
         be_quiet()
     sweep()
@@ -56,38 +57,52 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         raise WommError(f"--share {project.share} comes later", "womm setup --share eager, or none")
     kube = resolve(options.kube.over(choice).over(project.choice))
     _check_tools()
-    with signals.as_exceptions(), ExitStack() as undo:
-        task_run = Run(kube)
-        undo.callback(task_run.close)
-        share = None
-        if project.share == "eager":
-            share = copy.push(kube, task_run, Path(project.directory), undo)
-        spec = TaskSpec(
-            id=task_run.task,
-            directory=str(directory),
-            command=_shown(options.command),
-            image=project.image,
-            arch=project.arch,
-            pods=options.pods,
-            cpu=options.cpu,
-            memory=options.memory,
-            uid=project.uid,
-            gid=project.gid,
-            user=project.user,
-            home=project.home,
-            node_selector=tuple(options.node_selector.items()),
-            tolerations=options.tolerations,
-            share=share,
-        )
-        task_run.write("directory", os.fsencode(directory))
-        task_run.write("shell", os.fsencode(os.environ.get("SHELL", "")))
-        create(kube, task_run, spec, undo)
-        follower = Follower(kube, task_run, spec, options.slots)
-        undo.callback(follower.stop)
-        follower.start()
-        follower.wait_for_pod()
-        return _gnu_parallel(options, task_run, follower.login_file)
-    raise AssertionError("unreachable: no context above swallows exceptions")
+    with signals.as_exceptions() as shield, ExitStack() as undo:
+        try:
+            status = _run(options, project, kube, directory, undo)
+        finally:
+            shield()
+    return status
+
+
+def _run(options: ParallelOptions, project: Project, kube: Kube, directory: Path, undo: ExitStack) -> int:
+    run_ = Run(kube)
+    undo.callback(run_.close)
+    share = copy.push(kube, run_, Path(project.directory), undo) if project.share == "eager" else None
+    run_.write("directory", os.fsencode(directory))
+    run_.write("shell", os.fsencode(os.environ.get("SHELL", "")))
+    spec = _spec(run_.task, options, project, directory, share)
+    create(kube, run_, spec, undo)
+    follower = Follower(kube, run_, spec, options.slots)
+    undo.callback(follower.stop)
+    follower.start()
+    follower.wait_for_pod()
+    # With a profile named, GNU parallel reads none of the user's and none of the system's.
+    ours = ["--profile", "/dev/null", "--sshloginfile", follower.login_file]
+    ours += ["--ssh", f"bash {run_.path}/scripts/login"]
+    return _gnu_parallel([*ours, *options.theirs, "--", *options.command], run_.environment)
+
+
+def _spec(
+    task: str, options: ParallelOptions, project: Project, directory: Path, share: Share | None
+) -> TaskSpec:
+    return TaskSpec(
+        id=task,
+        directory=str(directory),
+        command=_shown(options.command),
+        image=project.image,
+        arch=project.arch,
+        pods=options.pods,
+        cpu=options.cpu,
+        memory=options.memory,
+        uid=project.uid,
+        gid=project.gid,
+        user=project.user,
+        home=project.home,
+        node_selector=tuple(options.node_selector.items()),
+        tolerations=options.tolerations,
+        share=share,
+    )
 
 
 def help_text() -> str:
@@ -97,17 +112,8 @@ def help_text() -> str:
     return _USAGE + "".join(rows) + _THEIRS
 
 
-def _gnu_parallel(options: ParallelOptions, task_run: Run, login_file: str) -> int:
-    # --profile /dev/null: with a profile named, GNU parallel reads none of the user's and system's.
-    ours = ["--profile", "/dev/null", "--sshloginfile", login_file]
-    ours += ["--ssh", f"bash {task_run.path}/scripts/login"]
-    return foreground(
-        _argv([*ours, *options.theirs, "--", *options.command]), _environment(task_run.environment)
-    )
-
-
-def _argv(arguments: Sequence[str]) -> list[str]:
-    return [tool("perl"), str(PARALLEL), *arguments]
+def _gnu_parallel(arguments: Sequence[str], added: dict[str, str] | None = None) -> int:
+    return foreground([tool("perl"), str(PARALLEL), *arguments], _environment(added or {}))
 
 
 def _environment(added: dict[str, str]) -> dict[str, str]:
@@ -120,7 +126,8 @@ def _environment(added: dict[str, str]) -> dict[str, str]:
 
 def _its_own_message(bad: BadOption) -> int:
     """Let GNU parallel say itself what it does not understand. Raises `bad` if it does understand."""
-    status = foreground(_argv([*bad.arguments, "--dry-run", "--", "true"]), _environment({}))
+    # The bad option stands last: one that lacks its value must not take another word for it.
+    status = _gnu_parallel(["--dry-run", *bad.arguments])
     if status == 0:
         raise bad
     return status
@@ -134,7 +141,7 @@ def _working_directory() -> Path:
 
 
 def _check_tools() -> None:
-    for name in ("kubectl", "perl", "bash"):
+    for name in ("kubectl", "perl", "bash", "base64"):
         tool(name)
 
 

@@ -11,7 +11,10 @@
 use strict;
 use warnings;
 
-use constant LINGER => 0.5;    # seconds
+use constant {
+    LINGER  => 0.5,        # seconds
+    LONGEST => 120_000,    # bytes: Linux takes no argument of 128 KiB
+};
 
 my ($nonce, $directory, $shell, @command) = @ARGV;
 $_ = decode($_) for $directory, $shell;
@@ -30,7 +33,7 @@ sub decode {
 # find_shell WANTED: the path of the first shell that there is: WANTED itself, one of its name, bash, sh.
 sub find_shell {
     my ($wanted) = @_;
-    return $wanted if $wanted =~ m{^/} and -x $wanted;
+    return $wanted if $wanted =~ m{^/} and -x $wanted and not -d _;
     my ($name) = $wanted =~ m{([^/]*)\z};
     for my $candidate (grep { length } $name, "bash", "sh") {
         for my $place (split /:/, $ENV{PATH} // "/usr/local/bin:/usr/bin:/bin") {
@@ -53,6 +56,16 @@ sub enter {
     return "womm: the pod has no directory $path and can't make it: $!\n";
 }
 
+# shell_arguments COMMAND: what follows `sh` to run COMMAND. One that is too long for an argument goes in
+# pieces, which the shell puts together and forgets before it runs them.
+sub shell_arguments {
+    my ($text) = @_;
+    return ("-c", $text) if length $text <= LONGEST;
+    my @pieces = unpack "(a@{[LONGEST]})*", $text;
+    my $joined = join "", map { "\${$_}" } 1 .. @pieces;
+    return ("-c", "eval \"set --\n$joined\"", "/bin/sh", @pieces);
+}
+
 # run_command: run the command and return its status as a shell counts it.
 sub run_command {
     my $problem = enter($directory);
@@ -63,8 +76,8 @@ sub run_command {
     if (!defined $pid) { print STDERR "womm: fork: $!\n"; return 255 }
     if (!$pid) {
         no warnings "exec";
-        exec "/bin/sh", "-c", $command;
-        print STDERR "womm: the pod's image has no /bin/sh: $!\n";
+        exec "/bin/sh", shell_arguments($command);
+        print STDERR "womm: the pod can't run /bin/sh: $!\n";
         exit 255;
     }
     waitpid $pid, 0;

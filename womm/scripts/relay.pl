@@ -16,12 +16,18 @@ my $mark = "\0womm:$nonce:";
 my @held   = ("", "");       # bytes read but not passed on yet, of stdout and stderr
 my @status = (undef, undef); # the status that each stream's mark told
 
+# fail WHAT: say that WHAT did not work, and end as a lost job does (die's own status would be errno).
+sub fail {
+    print STDERR "womm: $_[0]: $!\n";
+    exit LOST;
+}
+
 # start: run @command with our stdin, and its stdout and stderr on pipes.
 # Returns its pid and the ends to read from.
 sub start {
-    pipe(my $out, my $to_out) && pipe(my $err, my $to_err) or die "womm: pipe: $!\n";
+    pipe(my $out, my $to_out) && pipe(my $err, my $to_err) or fail("pipe");
     my $pid = fork;
-    die "womm: fork: $!\n" unless defined $pid;
+    fail("fork") unless defined $pid;
     if (!$pid) {
         my $complaint = "womm: can't run $command[0]";
         open(STDOUT, ">&", $to_out) && open(STDERR, ">&", $to_err) or exit LOST;
@@ -44,7 +50,7 @@ sub put {
         if (defined $n) { $done += $n; next }
         next if $! == EINTR;
         kill SIGPIPE, $$ if $! == EPIPE;
-        die "womm: write: $!\n";
+        fail("write");
     }
 }
 
