@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,6 +75,9 @@ class Kube:
 
 def resolve(choice: KubeChoice) -> Kube:
     """Fill `choice` from the user's kubeconfig, as kubectl would. Raises WommError without a context."""
+    if choice.kubeconfig is not None:
+        # It is used from other directories, too, and remembered.
+        choice = replace(choice, kubeconfig=os.path.abspath(choice.kubeconfig))
     if choice.context is not None and choice.namespace is not None:
         return Kube(choice.namespace, choice.context, choice.kubeconfig)
     argv = ["kubectl", "config", "view", "--minify", "-o", "json"]

@@ -97,15 +97,22 @@ class Follower(threading.Thread):
             with stream(watch) as kubectl:
                 assert kubectl.stdout is not None
                 assert kubectl.stderr is not None
-                decoder = pods.Decoder()
                 self._stop_with(kubectl.kill)
-                while chunk := os.read(kubectl.stdout.fileno(), 65536):
-                    for event in decoder.feed(chunk):
-                        self._table.apply(event)
-                    self._tell()
-                complaint = kubectl.stderr.read().decode(errors="replace").strip()
+                try:
+                    self._follow(kubectl.stdout.fileno())
+                    complaint = kubectl.stderr.read().decode(errors="replace").strip()
+                except ValueError as garbage:
+                    complaint = str(garbage)
             self._fail_without_pods(complaint)
             self._stopping.wait(0.5)
+
+    def _follow(self, descriptor: int) -> None:
+        decoder = pods.Decoder()
+        while chunk := os.read(descriptor, 65536):
+            for event in decoder.feed(chunk):
+                self._table.apply(event)
+            if not self._stopping.is_set():
+                self._tell()
 
     def _stop_with(self, kill: object) -> None:
         assert callable(kill)

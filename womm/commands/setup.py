@@ -76,7 +76,6 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
     tag = f"{prefix}{image.repository(directory)}:womm"
     progress(f"womm: building {tag} on {options.base_image}")
     name, arch = image.build_worker(tag, options.base_image, account, directory)
-    kubeconfig = None if choice.kubeconfig is None else os.path.abspath(choice.kubeconfig)
     path = config.save(
         Project(
             directory=directory,
@@ -87,7 +86,7 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
             prefix=prefix,
             namespace=kube.namespace,
             context=kube.context,
-            kubeconfig=kubeconfig,
+            kubeconfig=kube.kubeconfig,
             uid=account.uid,
             gid=account.gid,
             user=account.user,

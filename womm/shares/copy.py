@@ -58,7 +58,7 @@ def _rsync(run_: Run, directory: Path, pod: str, target: str, base: str | None) 
     argv += [f"--rsh=bash {run_.path}/scripts/kube-rsh"]
     argv += [f"--link-dest={base}"] if base is not None else []
     try:
-        run([*argv, "./", f"{pod}:{target}/"], cwd=directory, env=run_.environment)
+        run([*argv, f"{directory}/", f"{pod}:{target}/"], env=run_.environment)
     except CommandFailed as failure:
         if failure.status == VANISHED:
             return
