@@ -119,7 +119,8 @@ def _gnu_parallel(arguments: Sequence[str], added: dict[str, str] | None = None)
 def _environment(added: dict[str, str]) -> dict[str, str]:
     # Defaults from PARALLEL would override the login file's slots; PARALLEL_SHELL names a shell of
     # this machine. RSYNC_OLD_ARGS: GNU parallel quotes names for its own transfers itself.
-    dropped = ("PARALLEL", "PARALLEL_CSH", "PARALLEL_SHELL", "PARALLEL_SSH")
+    # POSIXLY_CORRECT changes how it reads its options.
+    dropped = ("PARALLEL", "PARALLEL_CSH", "PARALLEL_SHELL", "PARALLEL_SSH", "POSIXLY_CORRECT")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return {**kept, "RSYNC_OLD_ARGS": "1", **added}
 
