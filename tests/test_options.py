@@ -1,0 +1,271 @@
+"""womm's own options are split from GNU parallel's, which stay as they were given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from womm.errors import WommError
+from womm.files import PARALLEL_OPTIONS
+from womm.getopt import BadOption, load_table
+from womm.kubectl import KubeChoice
+from womm.options import OURS, ParallelOptions, split
+
+TABLE = load_table(PARALLEL_OPTIONS, OURS)
+THEIR_NAMES = sorted({name for option in TABLE.theirs for name in option.names})
+OUR_NAMES = sorted({name for option in OURS for name in option.names})
+
+
+def understand(line: str | Sequence[str], **environ: str) -> ParallelOptions:
+    """Split `line` at blanks, or take the arguments as they are."""
+    return split(line.split() if isinstance(line, str) else line, TABLE, environ)
+
+
+def refusal(line: str | Sequence[str], **environ: str) -> WommError:
+    """The error with which `line` is refused; each has a way out."""
+    with pytest.raises(WommError) as caught:
+        understand(line, **environ)
+    assert caught.value.hint
+    return caught.value
+
+
+def test_ours_are_taken_out_and_theirs_stay_as_they_were_given() -> None:
+    options = understand("-k --kube-pods 3 --retries=2 --kube-cpu 2 --tag -- echo {} ::: 1")
+    assert options == ParallelOptions(
+        pods=3,
+        cpu="2",
+        theirs=("-k", "--retries=2", "--tag"),
+        command=("echo", "{}", ":::", "1"),
+    )
+
+
+def test_what_follows_the_separator_is_the_command_whatever_it_looks_like() -> None:
+    options = understand("--kube-pods 1 -- --kube-pods 7 -j 4 -- x")
+    assert (options.pods, options.command) == (1, ("--kube-pods", "7", "-j", "4", "--", "x"))
+
+
+def test_an_options_value_is_not_the_separator() -> None:
+    options = understand("--kube-pods 1 --wd -- -- x")
+    assert (options.theirs, options.command) == (("--wd", "--"), ("x",))
+    assert "`--` is missing" in refusal("--kube-pods 1 --wd -- x").message
+
+
+def test_an_empty_command_is_gnu_parallels_affair() -> None:
+    assert understand("--kube-pods 1 --").command == ()
+
+
+@pytest.mark.parametrize("line", ["--kube-pods 1", "--kube-pods 1 echo x", "", "--kube-pods 1 ::: x"])
+def test_a_missing_separator_is_refused(line: str) -> None:
+    assert "`--` is missing" in refusal(line).message
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "x", "", "1.5", "1e3", "٣", "3\n", "00", "9999999"])
+def test_pods_are_a_whole_number_above_zero(value: str) -> None:
+    assert "--kube-pods" in refusal([f"--kube-pods={value}", "--", "x"]).message
+    assert "--kube-pods" in refusal(["--kube-pods", value, "--", "x"]).message
+
+
+def test_missing_pods_are_refused() -> None:
+    assert refusal("-k -- x").message == "--kube-pods is missing: how many pods?"
+
+
+def test_the_last_of_an_option_counts() -> None:
+    assert understand("--kube-pods 3 --kube-pods 4 -j 2 -j 5 -- x").pods == 4
+    assert understand("--kube-pods 3 --kube-pods 4 -j 2 -j 5 -- x").slots == 5
+
+
+@pytest.mark.parametrize(
+    ("given_", "kept"),
+    [
+        ("-j 4", ""),
+        ("-j4", ""),
+        ("-j=4", ""),
+        ("--jobs=4", ""),
+        ("--jobs 4", ""),
+        ("-P 4", ""),
+        ("-P4", ""),
+        ("--max-procs 4", ""),
+        ("--maxprocs=4", ""),
+        ("-kj4", "-k"),
+        ("-kuj 4", "-k -u"),
+        ("-k -j 4 --tag", "-k --tag"),
+        ("+jobs 4", ""),
+        ("--procs-per-pod 4", ""),
+        ("--procs-per-pod=4", ""),
+        ("--procs-per-pod 4 -j 4", ""),
+        ("-j 04", ""),
+    ],
+)
+def test_jobs_become_slots_per_pod_and_the_rest_is_kept(given_: str, kept: str) -> None:
+    options = understand(f"--kube-pods 2 {given_} -- x")
+    assert (options.slots, options.theirs) == (4, tuple(kept.split()))
+
+
+def test_without_jobs_a_pod_has_one_slot() -> None:
+    assert understand("--kube-pods 2 -- x").slots == 1
+
+
+@pytest.mark.parametrize("value", ["200%", "+1", "-1", "/etc/procs", "0", "00", "1.5", "٣", "4\n"])
+@pytest.mark.parametrize("option", ["-j", "--jobs", "-P"])
+def test_jobs_that_are_no_whole_number_are_refused_with_the_way_out(option: str, value: str) -> None:
+    assert "--procs-per-pod" in refusal(["--kube-pods", "2", option, value, "--", "x"]).hint
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "x", "200%"])
+def test_slots_are_a_whole_number_above_zero(value: str) -> None:
+    assert "--procs-per-pod" in refusal(["--kube-pods", "2", f"--procs-per-pod={value}", "--", "x"]).message
+
+
+def test_slots_that_contradict_jobs_are_refused() -> None:
+    assert "contradict" in refusal("--kube-pods 2 -j 3 --procs-per-pod 4 -- x").message
+
+
+@pytest.mark.parametrize(
+    "text", ["1", "500m", "0.5", ".5", "2.", "512Mi", "4Gi", "1e3", "1E3", "1e-3", "5k", "7E", "100n", "10"]
+)
+def test_a_quantity_is_taken(text: str) -> None:
+    options = understand(f"--kube-pods 1 --kube-cpu {text} --kube-mem {text} -- x")
+    assert (options.cpu, options.memory) == (text, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0", "0.0", "-1", "1x", "1 Gi", "Gi", "1gi", "", "1K", "٣", "1\n", "1e", "1.5.2", "$(x)", "+1", "."],
+)
+@pytest.mark.parametrize("option", ["--kube-cpu", "--kube-mem"])
+def test_what_is_no_quantity_is_refused(option: str, text: str) -> None:
+    assert option in refusal(["--kube-pods", "1", option, text, "--", "x"]).message
+
+
+def test_cpu_and_memory_come_from_the_environment_where_no_option_says_them() -> None:
+    assert understand("--kube-pods 1 -- x", WOMM_KUBE_CPU="2", WOMM_KUBE_MEM="1Gi").cpu == "2"
+    assert understand("--kube-pods 1 -- x", WOMM_KUBE_CPU="2", WOMM_KUBE_MEM="1Gi").memory == "1Gi"
+    assert understand("--kube-pods 1 --kube-cpu 3 -- x", WOMM_KUBE_CPU="2").cpu == "3"
+    unset = understand("--kube-pods 1 -- x", WOMM_KUBE_CPU="", WOMM_KUBE_MEM="")
+    assert (unset.cpu, unset.memory) == ("1", "512Mi")
+
+
+def test_a_bad_quantity_of_the_environment_is_refused() -> None:
+    assert "--kube-mem" in refusal("--kube-pods 1 -- x", WOMM_KUBE_MEM="lots").message
+
+
+def test_selectors_and_tolerations_may_be_repeated() -> None:
+    options = understand(
+        "--kube-pods 1 --kube-node-selector a=b --kube-node-selector x.io/y= --kube-toleration t "
+        "--kube-toleration x.io/gpu -- x"
+    )
+    assert dict(options.node_selector) == {"a": "b", "x.io/y": ""}
+    assert options.tolerations == ("t", "x.io/gpu")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a", "=b", "a=b c", "a b=c", "a=$(x)", "/a=b", "a/=b", "a=-b", "a=b-", f"a={'x' * 64}", "a=b\n", "ä=b"],
+)
+def test_what_is_no_label_is_refused_as_a_selector(text: str) -> None:
+    assert (
+        "--kube-node-selector"
+        in refusal(["--kube-pods", "1", "--kube-node-selector", text, "--", "x"]).message
+    )
+
+
+@pytest.mark.parametrize("text", ["", "a b", "=", "a=b", "/x", "x/", "ä", "x\n", "{{ x }}", "x" * 64])
+def test_what_is_no_key_is_refused_as_a_toleration(text: str) -> None:
+    assert "--kube-toleration" in refusal(["--kube-pods", "1", "--kube-toleration", text, "--", "x"]).message
+
+
+def test_the_cluster_is_named_as_for_kubectl() -> None:
+    options = understand("--kube-pods 1 --namespace n --context c --kubeconfig f --quiet -- x")
+    assert (options.kube, options.quiet) == (KubeChoice("n", "c", "f"), True)
+    assert understand("--kube-pods 1 -- x").kube == KubeChoice()
+
+
+def test_n_after_parallel_is_gnu_parallels() -> None:
+    options = understand("--kube-pods 1 -n 2 -- x")
+    assert (options.theirs, options.kube) == (("-n", "2"), KubeChoice())
+
+
+@pytest.mark.parametrize(
+    "line", ["--help", "-h", "--kube-pods 0 --help", "--help --no-command"[:6], "-k --help x"]
+)
+def test_help_needs_nothing(line: str) -> None:
+    assert understand(line).help
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["--citation", "--version", "-V", "--number-of-cores", "--min-version 20130101", "--dry-run x ::: 1", "--dr x",
+     "--shellquote", "--version --", "--version -- x", "--record-env"],
+)  # fmt: skip
+def test_gnu_parallels_answers_need_no_pods(line: str) -> None:
+    options = understand(line)
+    assert (options.answers, options.help, options.theirs) == (True, False, tuple(line.split()))
+
+
+def test_an_answer_is_asked_for_without_ours() -> None:
+    assert understand("--kube-pods 3 --dry-run -k -- echo ::: 1").theirs == (
+        "--dry-run", "-k", "--", "echo", ":::", "1",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["-S x", "-Sx", "--sshlogin x", "--sshlogin=x", "--slf x", "--sshloginfile x", "--ssh x", "--semaphore",
+     "-J x", "--profile x", "--sshloginf x"],
+)  # fmt: skip
+def test_what_womm_does_itself_or_cannot_do_is_refused(option: str) -> None:
+    error = refusal(f"--kube-pods 1 -k {option} -- x")
+    assert error.message == f"{understandable(option)} can't be used with womm parallel"
+
+
+def understandable(option: str) -> str:
+    """How a refusal shows `option`: the argument that says it."""
+    return option.split()[0]
+
+
+def test_an_unknown_option_is_left_to_gnu_parallels_own_message() -> None:
+    with pytest.raises(BadOption):
+        understand("--kube-pods 1 --no-such-option -- x")
+
+
+def test_the_directory_itself_is_not_made_relative_to_this_machines_home() -> None:
+    assert understand("--kube-pods 1 --wd . -- x").theirs == ("--workdir", "./.")
+    assert understand("--kube-pods 1 --workdir=. -- x").theirs == ("--workdir", "./.")
+    assert understand("--kube-pods 1 --wd ... -- x").theirs == ("--wd", "...")
+
+
+@given(st.lists(st.binary(min_size=1).filter(lambda b: b"\0" not in b), max_size=5))
+def test_bytes_of_any_kind_pass_through(raw: list[bytes]) -> None:
+    arguments = [item.decode("utf-8", "surrogateescape") for item in raw]
+    options = understand(["--kube-pods", "1", "--tagstring", "\udcff", "--", *arguments])
+    assert options.command == tuple(arguments)
+    assert options.theirs == ("--tagstring", "\udcff")
+
+
+def test_no_name_of_ours_hides_one_of_gnu_parallels() -> None:
+    # --help is GNU parallel's too, and answered by womm; it is not among OURS.
+    assert not set(OUR_NAMES) & {name.lower() for name in THEIR_NAMES}
+
+
+@pytest.mark.parametrize("name", OUR_NAMES)
+def test_no_name_of_ours_abbreviates_one_of_gnu_parallels(name: str) -> None:
+    assert [theirs for theirs in THEIR_NAMES if theirs.lower().startswith(name)] == []
+
+
+@pytest.mark.parametrize("option", TABLE.theirs, ids=lambda option: option.names[0])
+def test_every_option_of_gnu_parallel_is_still_its_own(option: object) -> None:
+    for name in getattr(option, "names"):  # noqa: B009 - the type's import would say no more
+        found = TABLE.letter(name) if len(name) == 1 else TABLE.long(name)
+        assert found is option
+        assert TABLE.our(name) is None
+
+
+def test_the_help_names_each_of_our_options() -> None:
+    from womm.commands.parallel import help_text
+
+    told = set(re.findall(r"^  --([a-z-]+)", help_text(), re.MULTILINE))
+    assert told == {*OUR_NAMES, "help"}
