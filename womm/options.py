@@ -49,7 +49,7 @@ _REFUSED = {
     "profile": "write the profile's options on the command line",
 }
 
-_QUANTITY = re.compile(r"(?=.*[1-9])(\d+(\.\d*)?|\.\d+)([KMGTPE]i|[munkMGTPE]|[eE][-+]?\d+)?")
+_QUANTITY = re.compile(r"(?=[0.]*[1-9])([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[munkMGTPE]|[eE][-+]?[0-9]+)?")
 _NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 _LABEL = re.compile(rf"([a-z0-9.-]{{1,253}}/)?{_NAME}")
 
@@ -99,8 +99,8 @@ def split(arguments: Sequence[str], table: Table, environ: Mapping[str, str]) ->
     return ParallelOptions(
         pods=_count("--kube-pods", _last(ours, "kube-pods") or ""),
         slots=_slots(jobs, ours),
-        cpu=_quantity("--kube-cpu", _last(ours, "kube-cpu") or environ.get("WOMM_KUBE_CPU") or "1"),
-        memory=_quantity("--kube-mem", _last(ours, "kube-mem") or environ.get("WOMM_KUBE_MEM") or "512Mi"),
+        cpu=_quantity("--kube-cpu", _last(ours, "kube-cpu"), environ.get("WOMM_KUBE_CPU") or "1"),
+        memory=_quantity("--kube-mem", _last(ours, "kube-mem"), environ.get("WOMM_KUBE_MEM") or "512Mi"),
         node_selector=dict(_selector(item) for item in ours.get("kube-node-selector", [])),
         tolerations=tuple(_label("--kube-toleration", k) for k in ours.get("kube-toleration", [])),
         kube=kube,
@@ -163,7 +163,8 @@ def _slots(jobs: Sequence[Token], ours: Mapping[str, list[str]]) -> int:
     return int(text)
 
 
-def _quantity(name: str, text: str) -> str:
+def _quantity(name: str, given: str | None, default: str) -> str:
+    text = default if given is None else given
     if not _QUANTITY.fullmatch(text):
         raise WommError(
             f"{name}: {text!r} is no Kubernetes quantity",
