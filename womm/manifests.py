@@ -98,7 +98,9 @@ def literal(text: str) -> str:
 
 def task_manifest(task: TaskSpec) -> str:
     """The objects of one task: its secret, if it has a share, and its deployment."""
-    return _render("task.yaml.j2", task=task, init=script("pod-init.pl"))
+    # The user's selectors last: a key may stand only once.
+    nodes = {"kubernetes.io/os": "linux", "kubernetes.io/arch": task.arch, **dict(task.node_selector)}
+    return _render("task.yaml.j2", task=task, nodes=nodes, init=script("pod-init.pl"))
 
 
 def server_manifest(server: ServerSpec) -> str:
