@@ -87,6 +87,18 @@ eventually() {
   done
 }
 
+# mounts_below: print the mount points below the directories "$@", innermost first.
+mounts_below() {
+  local path directory
+  while read -r _ _ _ _ path _; do
+    # A blank in a path is written \040.
+    printf -v path '%b' "${path//\\/\\0}"
+    for directory; do
+      [[ $path != "$directory"/* ]] || printf '%s\n' "$path"
+    done
+  done </proc/self/mountinfo | sort -r
+}
+
 # lock: wait until no other up or down is at work, and keep others waiting while this one is.
 # The descriptor is closed in every daemon (see launch), so the lock ends with this program.
 lock() {

@@ -85,6 +85,7 @@ END
 }
 
 BASE_PACKAGES=perl,procps,ca-certificates
+WORK=$CACHE/base.part
 
 # base_sources: print apt sources for the base image: the machine's own for its release. None if it has none:
 # then debootstrap's default mirror is used, and stays in the image's sources.
@@ -100,25 +101,33 @@ base_sources() {
 # base_tar: print the path of the base image's file system.
 base_tar() { printf '%s/base-%s-%s.tar\n' "$CACHE" "$BASE_SUITE" "${BASE_PACKAGES//,/-}"; }
 
+# clear_work: remove the tree in which the base image is made, with what debootstrap mounts in it. Safe to call at
+# any time.
+clear_work() {
+  local path
+  [[ -d $WORK ]] || return 0
+  mounts_below "$WORK" | while IFS= read -r path; do umount -l "$path" 2>/dev/null || :; done
+  rm -rf --one-file-system "$WORK"
+}
+
 # make_base: make the base image's file system in the cache, unless it is there.
 make_base() {
-  local tar work sources mirror
+  local tar sources mirror
   tar=$(base_tar)
   [[ ! -e $tar ]] || return 0
-  work=$(mktemp -d "$CACHE/base.XXXXXX")
+  clear_work
   sources=$(base_sources)
   mirror=$(awk -v s="$BASE_SUITE" '$3 == s {print $2; exit}' <<<"$sources")
-  if ! debootstrap --variant=minbase --include="$BASE_PACKAGES" "$BASE_SUITE" "$work" ${mirror:+"$mirror"} \
+  if ! debootstrap --variant=minbase --include="$BASE_PACKAGES" "$BASE_SUITE" "$WORK" ${mirror:+"$mirror"} \
     >>"$LOG/debootstrap.log" 2>&1; then
     tail -n 5 "$LOG/debootstrap.log" >&2
-    rm -rf --one-file-system "$work"
     die "the base image could not be made" "the log: $LOG/debootstrap.log"
   fi
-  [[ -z $mirror ]] || printf '%s\n' "$sources" >"$work/etc/apt/sources.list"
-  rm -rf "$work"/var/cache/apt/archives/*.deb "$work"/var/lib/apt/lists/* "$work/etc/resolv.conf" "$work/etc/hostname"
-  tar -C "$work" --numeric-owner --one-file-system -cf "$tar.part" .
+  [[ -z $mirror ]] || printf '%s\n' "$sources" >"$WORK/etc/apt/sources.list"
+  rm -rf "$WORK"/var/cache/apt/archives/*.deb "$WORK"/var/lib/apt/lists/* "$WORK/etc/resolv.conf" "$WORK/etc/hostname"
+  tar -C "$WORK" --numeric-owner --one-file-system -cf "$tar.part" .
   mv "$tar.part" "$tar"
-  rm -rf --one-file-system "$work"
+  clear_work
 }
 
 # push_base: bring the base image into the registry, unless it is there.

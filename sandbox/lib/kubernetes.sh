@@ -149,7 +149,9 @@ build_pause() {
   local image=$CACHE/pause-1.tar work layer
   [[ ! -e $image ]] || return 0
   [[ -n ${GO:-} ]] || get_go
-  work=$(mktemp -d "$CACHE/pause.XXXXXX")
+  work=$CACHE/pause.part
+  rm -rf "$work"
+  mkdir "$work"
   (cd "$SANDBOX/pause" && GOFLAGS='' GOWORK=off GOTOOLCHAIN=local CGO_ENABLED=0 \
     "$GO" build -trimpath -ldflags '-s -w' -o "$work/root/pause" .) >>"$LOG/build.log" 2>&1 ||
     die "the pause program could not be built" "the log: $LOG/build.log"

@@ -97,23 +97,13 @@ stop_everything() {
   eventually 20 kill_shims || die "containerd's shims cannot be ended: $(shims | xargs)"
 }
 
-# our_mounts: print the mount points in our directories, innermost first.
-our_mounts() {
-  local path
-  while read -r _ _ _ _ path _; do
-    # A blank in a path is written \040.
-    printf -v path '%b' "${path//\\/\\0}"
-    [[ $path != "$STATE"/* && $path != "$RUN"/* ]] || printf '%s\n' "$path"
-  done </proc/self/mountinfo | sort -r
-}
-
 # unmount: take away all mounts in our directories.
 unmount() {
   local path
-  our_mounts | while IFS= read -r path; do
+  mounts_below "$STATE" "$RUN" | while IFS= read -r path; do
     umount "$path" 2>/dev/null || umount -l "$path" 2>/dev/null || :
   done
-  path=$(our_mounts | head -n 1)
+  path=$(mounts_below "$STATE" "$RUN" | head -n 1)
   [[ -z $path ]] || die "$path cannot be unmounted"
 }
 
@@ -234,6 +224,7 @@ take_down() {
   mapfile -t sockets < <(shim_sockets)
   stop_everything
   unmount
+  clear_work
   remove_devices
   remove_rules
   restore_sysctls
