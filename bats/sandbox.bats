@@ -444,6 +444,20 @@ COMMIT' ]]
   run "$SANDBOX/down"
   [[ $status -eq 0 ]]
   [[ $output == *"is down"* ]]
+  [[ ! -e $WOMM_SANDBOX_RUN.lock && ! -e $WOMM_SANDBOX_STATE ]]
+}
+
+@test "lock: whoever waited for a down takes the next lock, not the one that is gone" {
+  mkdir "$BATS_TEST_TMPDIR/order"
+  lock
+  background bash -c 'eval "exec $3>&-"; source "$1/lib/common.sh"; lock; touch "$2/second"; sleep 60' \
+    bash "$SANDBOX" "$BATS_TEST_TMPDIR/order" "$LOCK_FD"
+  # It waits: its descriptor is open on the file.
+  eventually 10 bash -c 'ls -l /proc/$0/fd | grep -qF "$1"' "$PID" "$RUN.lock"
+  [[ ! -e $BATS_TEST_TMPDIR/order/second ]]
+  unlock
+  eventually 10 test -e "$BATS_TEST_TMPDIR/order/second"
+  run ! flock -n "$RUN.lock" true
 }
 
 @test "the sandbox names no registry's or mirror's host" {

@@ -102,10 +102,22 @@ mounts_below() {
 # lock: wait until no other up or down is at work, and keep others waiting while this one is.
 # The descriptor is closed in every daemon (see launch), so the lock ends with this program.
 lock() {
-  exec {LOCK_FD}>>"$RUN.lock"
-  flock -n "$LOCK_FD" && return
-  say "sandbox: another up or down is at work; waiting for it"
-  flock "$LOCK_FD"
+  while true; do
+    exec {LOCK_FD}>>"$RUN.lock"
+    if ! flock -n "$LOCK_FD"; then
+      say "sandbox: another up or down is at work; waiting for it"
+      flock "$LOCK_FD"
+    fi
+    # A down removes the file at its end: then this is the lock of a file that nobody else will find.
+    [[ ! $RUN.lock -ef /proc/self/fd/$LOCK_FD ]] || return 0
+    exec {LOCK_FD}>&-
+  done
+}
+
+# unlock: remove the lock.
+unlock() {
+  rm -f "$RUN.lock"
+  exec {LOCK_FD}>&-
 }
 
 # check_owner: exit 1 with the reason if another sandbox is up, or the state directory is none that will do.
