@@ -61,8 +61,7 @@ start_dockerd() {
   cat >"$STATE/dockerd.json" <<END
 {"ip": "127.0.0.1", "deprecated-key-path": "$STATE/docker/key.json"}
 END
-  # Debian's dockerd looks for its proxy program outside PATH otherwise; without CAP_SYS_RESOURCE it could not
-  # lower its own score for the out-of-memory killer.
+  # Without CAP_SYS_RESOURCE it could not lower its own score for the out-of-memory killer, and would end.
   # One that was killed leaves this, and the next one takes whoever has the number now for it.
   rm -f "$RUN/dockerd.pid"
   launch dockerd "${environment[@]}" dockerd --config-file "$STATE/dockerd.json" --host "unix://$DOCKER_SOCKET" \

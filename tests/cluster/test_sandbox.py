@@ -145,9 +145,7 @@ def processes() -> dict[int, str]:
     found = {}
     for directory in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            command = (
-                (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            )
+            command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             environ = (directory / "environ").read_bytes().split(b"\0")
             ours = f"HOME={STATE}".encode() in environ or f"-address {RUN}/" in command
             contained = re.search(r":/(kubepods|docker)/", (directory / "cgroup").read_text())
@@ -175,9 +173,7 @@ def test_status_tells_of_every_part_and_names_the_logs() -> None:
     done = script("status")
     assert done.returncode == 0
     for part, pid in pids().items():
-        assert re.search(
-            rf"^{part} +well +{pid} .*{STATE}/log/{part}.log$", done.stdout, re.MULTILINE
-        )
+        assert re.search(rf"^{part} +well +{pid} .*{STATE}/log/{part}.log$", done.stdout, re.MULTILINE)
         assert (STATE / "log" / f"{part}.log").is_file()
     assert f"Logs: {STATE}/log" in done.stdout
     assert "is Ready" in done.stdout
@@ -191,8 +187,7 @@ def test_env_prints_exports_that_a_shell_can_use() -> None:
     assert in_sandbox("command -v kubectl").startswith("/")
     assert in_sandbox("kubectl get nodes -o name") == "node/womm-sandbox\n"
     assert (
-        in_sandbox("echo $WOMM_SANDBOX_REGISTRY$WOMM_KUBE_CPU$WOMM_KUBE_MEM")
-        == "localhost:5000/100m64Mi\n"
+        in_sandbox("echo $WOMM_SANDBOX_REGISTRY$WOMM_KUBE_CPU$WOMM_KUBE_MEM") == "localhost:5000/100m64Mi\n"
     )
     assert in_sandbox("docker image inspect --format ok $WOMM_SANDBOX_BASE_IMAGE") == "ok\n"
 
@@ -252,9 +247,27 @@ def test_up_refuses_a_port_in_use_and_names_it_and_the_program(tmp_path: Path) -
         check=False,
     )
     assert done.returncode == 1
-    assert re.search(
-        r"registry needs port 5000 on 127\.0\.0\.1, and python\S* \(pid \d+\)", done.stderr
+    assert re.search(r"registry needs port 5000 on 127\.0\.0\.1, and python\S* \(pid \d+\)", done.stderr)
+    assert not (tmp_path / "state").exists()
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("what", "said"), [("MEMORY", "free memory"), ("DISK", "free disk")])
+def test_up_refuses_too_little_room_before_it_makes_anything(tmp_path: Path, what: str, said: str) -> None:
+    done = subprocess.run(
+        ["unshare", "--net", SANDBOX / "up"],
+        env={
+            **os.environ,
+            "WOMM_SANDBOX_STATE": f"{tmp_path}/state",
+            "WOMM_SANDBOX_RUN": f"{tmp_path}/run",
+            f"WOMM_SANDBOX_MIN_{what}_MIB": "99999999",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    assert done.returncode == 1
+    assert f"needs 99999999 MiB of {said}" in done.stderr
     assert not (tmp_path / "state").exists()
     assert not (tmp_path / "run").exists()
 
