@@ -85,6 +85,19 @@ def hermetic(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 
 
 @pytest.fixture
+def kubectl(hermetic: Hermetic) -> str:
+    """A kubectl: this machine's own, else a stand-in that reads YAML and kubeconfigs without a cluster."""
+    loud = hermetic.bin / "kubectl"
+    loud.unlink()
+    found = shutil.which("kubectl")
+    if found is None:
+        stand_in = Path(__file__).parent / "kubectl-stand-in"
+        loud.write_text(f"#!{sys.executable}\n{stand_in.read_text()}")
+        loud.chmod(0o755)
+    return "kubectl"
+
+
+@pytest.fixture
 def womm() -> list[str]:
     """The beginning of a command line that runs this checkout's womm in a process of its own."""
     return [sys.executable, "-c", "import sys; from womm.cli import main; sys.exit(main())"]

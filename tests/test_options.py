@@ -217,7 +217,7 @@ def test_help_needs_nothing(line: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["--citation", "--version", "-V", "--number-of-cores", "--min-version 20130101", "--dry-run x ::: 1", 
+    ["--citation", "--version", "-V", "--number-of-cores", "--min-version 20130101", "--dry-run x ::: 1",
      "--dr x", "--shellquote", "--version --", "--version -- x", "--record-env"],
 )  # fmt: skip
 def test_gnu_parallels_answers_need_no_pods(line: str) -> None:

@@ -1,0 +1,373 @@
+"""Manifests: what stands in them, that values stay values, and that pods may do no more than they must."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import Hermetic
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from womm import __version__
+from womm.errors import WommError
+from womm.files import TEMPLATES
+from womm.manifests import ServerSpec, Share, TaskSpec, literal, quote, server_manifest, task_manifest
+
+GOLDEN = Path(__file__).parent / "golden"
+SHARE = Share("10.0.0.7", "registry.example.com/womm-server:1@sha256:ab", "s3cret", "/home/ann/work")
+TASK = TaskSpec(
+    id="abcdefgh",
+    directory="/home/ann/work",
+    command="parallel -- wc -l {}",
+    image="registry.example.com/team/work@sha256:cd",
+    arch="amd64",
+    pods=3,
+    cpu="500m",
+    memory="1Gi",
+    uid=1001,
+    gid=1002,
+    user="ann",
+    home="/home/ann",
+)
+SHARED = dataclasses.replace(TASK, share=SHARE)
+FULL = dataclasses.replace(
+    SHARED, node_selector=(("disk", "ssd"), ("zone", "1")), tolerations=("gpu", "example.com/spot")
+)
+SERVER = ServerSpec(namespace="team", image="registry.example.com/womm-server:1@sha256:ab", arch="amd64")
+
+#: All of Unicode that has a UTF-8 form.
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+NASTY = [
+    "", " ", "~", "null", "yes", "1", "1.0", "0x1", "1_0", "- a", "a: b", "#", "a #b", "'", '"', "\\", "\\n",
+    "{% raw %}", "{#", "\t", "\n", "\r\n", "\0", "\x7f", "\x85", "\xa0", "\u2028", "\u2029", "\ufeff",
+    "\uffff", "\U0001f600", "\U0010ffff", "é", "$(HOME)", "$$(HOME)", "---", "...", "%YAML 1.2", "!!str", "&a",
+    "2001-01-01", "<<", "=", "|", ">", "?", "a\u0300", "*a", "\ufffe", "{{ 1 }}",
+]  # fmt: skip
+
+
+def documents(manifest: str) -> dict[str, Any]:
+    """The manifest's objects by kind, as a YAML parser reads them."""
+    found = list(yaml.load_all(manifest, Loader=yaml.CSafeLoader))
+    assert len({document["kind"] for document in found}) == len(found)
+    return {document["kind"]: document for document in found}
+
+
+def pod(task: TaskSpec) -> dict[str, Any]:
+    """The specification of a task's pods."""
+    spec = documents(task_manifest(task))["Deployment"]["spec"]["template"]["spec"]
+    assert isinstance(spec, dict)
+    return spec
+
+
+@pytest.mark.parametrize(
+    ("name", "manifest"),
+    [
+        ("task.yaml", lambda: task_manifest(TASK)),
+        ("task-with-share.yaml", lambda: task_manifest(FULL)),
+        ("server.yaml", lambda: server_manifest(SERVER)),
+    ],
+)
+def test_the_manifest_is_the_one_that_was_looked_at(name: str, manifest: Any) -> None:
+    # The version and the text of the script change for reasons of their own.
+    from womm.manifests import script
+
+    init = quote(literal(script("pod-init.pl")))
+    shown = manifest().replace(quote(__version__), '"VERSION"').replace(init, '"POD-INIT"')
+    assert shown == (GOLDEN / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_a_nasty_value_stays_what_it_is(text: str) -> None:
+    assert yaml.load(f"a: {{b: {quote(text)}}}", Loader=yaml.CSafeLoader) == {"a": {"b": text}}
+
+
+@settings(max_examples=500)
+@given(TEXT)
+def test_a_quoted_text_is_read_as_itself_by_a_yaml_parser(text: str) -> None:
+    quoted = quote(text)
+    assert yaml.load(f"a: {{b: {quoted}}}", Loader=yaml.CSafeLoader) == {"a": {"b": text}}
+    assert len(quoted.splitlines()) == 1
+
+
+@given(st.one_of(st.booleans(), st.integers(), st.none(), st.lists(TEXT), st.dictionaries(TEXT, TEXT)))
+def test_other_values_are_read_as_themselves(value: object) -> None:
+    assert yaml.load(quote(value), Loader=yaml.CSafeLoader) == value
+
+
+def test_kubectl_reads_quoted_values_as_themselves(hermetic: Hermetic, kubectl: str) -> None:
+    keys = {f"k{index}": text for index, text in enumerate(NASTY)}
+    # One of each block of 61 characters, and all around the borders of what YAML takes as it is.
+    points = [*range(0x300), *range(0x300, 0x110000, 61), *range(0xFE00, 0x10100), *range(0x2000, 0x2100)]
+    keys["all"] = "".join(chr(point) for point in points if not 0xD800 <= point < 0xE000)
+    data = "".join(f"  {key}: {quote(text)}\n" for key, text in keys.items())
+    manifest = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: x}}\ndata:\n{data}"
+    # Without a cluster kubectl reads a file only for what it changes --local.
+    argv = [kubectl, "annotate", "--local", "-f", "-", "a=b", "-o", "json"]
+    done = subprocess.run(argv, input=manifest.encode(), capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["data"] == keys
+
+
+@pytest.mark.parametrize("manifest", [task_manifest(FULL), server_manifest(SERVER)], ids=["task", "server"])
+def test_kubectl_reads_the_manifest_as_the_yaml_parser_does(
+    hermetic: Hermetic, kubectl: str, manifest: str
+) -> None:
+    for document in documents(manifest).values():
+        # Kinds that kubectl doesn't know would need a cluster; these it knows.
+        argv = [kubectl, "annotate", "--local", "-f", "-", "--overwrite", "a=b", "-o", "json"]
+        done = subprocess.run(argv, input=yaml.safe_dump(document).encode(), capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        raw = subprocess.run(
+            argv, input=single(manifest, document["kind"]).encode(), capture_output=True, check=False
+        )
+        assert raw.returncode == 0, raw.stderr
+        assert json.loads(raw.stdout) == json.loads(done.stdout)
+
+
+def single(manifest: str, kind: str) -> str:
+    """The text of the manifest's one document of this kind."""
+    (found,) = [part for part in manifest.split("\n---\n") if f"\nkind: {kind}\n" in f"\n{part}"]
+    return found
+
+
+@pytest.mark.parametrize("text", ["\udcff", "a\udc80b"])
+def test_bytes_that_are_no_utf8_are_refused(text: str) -> None:
+    with pytest.raises(WommError, match="not valid UTF-8"):
+        quote(text)
+    with pytest.raises(WommError, match="not valid UTF-8"):
+        task_manifest(dataclasses.replace(TASK, directory=f"/home/{text}"))
+
+
+@settings(max_examples=100)
+@given(text=TEXT)
+def test_every_text_of_a_task_stays_a_text(text: str) -> None:
+    task = dataclasses.replace(
+        FULL,
+        directory=text,
+        command=text,
+        image=text,
+        arch=text,
+        cpu=text,
+        memory=text,
+        user=text,
+        home=text,
+        node_selector=((text, text),),
+        tolerations=(text,),
+        share=Share(text, text, text, text),
+    )
+    found = documents(task_manifest(task))
+    assert found["Secret"]["stringData"] == {"password": text}
+    deployment = found["Deployment"]
+    assert deployment["metadata"]["annotations"]["womm.dev/directory"] == text
+    assert deployment["metadata"]["annotations"]["womm.dev/command"] == text
+    spec = deployment["spec"]["template"]["spec"]
+    assert spec["nodeSelector"][text] == text
+    assert spec["tolerations"] == [{"key": text, "operator": "Exists"}]
+    (init,), (worker,) = spec["initContainers"], spec["containers"]
+    assert (init["image"], worker["image"]) == (text, text)
+    assert {"name": "WOMM_SERVER", "value": literal(text)} in init["env"]
+    assert worker["volumeMounts"] == [{"name": "share", "mountPath": text, "subPath": "files"}]
+    assert worker["resources"]["requests"] == {"cpu": text, "memory": text}
+    assert [entry["value"] for entry in worker["env"]] == [text.replace("$", "$$")] * 3
+
+
+def test_kubernetes_expands_no_variable_in_commands_and_environment() -> None:
+    spec = pod(dataclasses.replace(SHARED, home="/home/$(PATH)", user="$$(A)"))
+    (worker,) = spec["containers"]
+    env = {entry["name"]: entry["value"] for entry in worker["env"]}
+    # https://kubernetes.io/docs/reference/generated/kubernetes-api/: $$ stands for one $.
+    assert env == {"HOME": "/home/$$(PATH)", "USER": "$$$$(A)", "LOGNAME": "$$$$(A)"}
+    unescaped = [re.sub(r"\$\$", "", part) for part in worker["command"]]
+    assert not any("$" in part for part in unescaped)
+
+
+@given(TEXT)
+def test_a_literal_text_is_what_kubernetes_makes_of_it(text: str) -> None:
+    assert expand(literal(text)) == text
+
+
+def expand(text: str) -> str:
+    """What the kubelet makes of a value in which it may expand $(A), with A=expanded."""
+    # k8s.io/kubernetes/third_party/forked/golang/expansion/expand.go
+    return re.sub(r"\$(\$|\(A\))", lambda m: "$" if m[1] == "$" else "expanded", text)
+
+
+def test_braces_in_values_are_not_evaluated() -> None:
+    for text in ("{{ 7 * 7 }}", "{% for x in y %}", "{# gone #}", "{{ task.share }}"):
+        task = dataclasses.replace(TASK, command=text)
+        annotations = documents(task_manifest(task))["Deployment"]["metadata"]["annotations"]
+        assert annotations["womm.dev/command"] == text
+
+
+def test_every_value_in_the_templates_passes_the_quoting_filter() -> None:
+    #: Numbers that the specs hold as such, and macros of the templates, which quote inside.
+    exempt = {"port", "task.pods", "task.uid", "task.gid", "labels()", "resources(task) | trim | indent(8)"}
+    expressions = [
+        expression.strip()
+        for template in sorted(TEMPLATES.glob("*.j2"))
+        for expression in re.findall(r"\{\{(.*?)\}\}", template.read_text(encoding="utf-8"), re.DOTALL)
+    ]
+    assert len(expressions) > 20
+    assert [e for e in expressions if not re.search(r"\| q$", e) and e not in exempt] == []
+
+
+@pytest.mark.parametrize("task", [TASK, FULL], ids=["alone", "with a share"])
+def test_a_worker_pod_may_do_no_more_than_it_must(task: TaskSpec) -> None:
+    spec = pod(task)
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["enableServiceLinks"] is False
+    assert "serviceAccountName" not in spec
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
+    assert spec["securityContext"] == {
+        "runAsUser": 1001,
+        "runAsGroup": 1002,
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    containers = [*spec["containers"], *spec.get("initContainers", [])]
+    assert len(containers) == (2 if task.share else 1)
+    for container in containers:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["resources"] == {
+            "requests": {"cpu": "500m", "memory": "1Gi"},
+            "limits": {"memory": "1Gi"},
+        }
+    assert all(set(volume) == {"name", "emptyDir"} for volume in spec.get("volumes", []))
+
+
+def test_only_roots_jobs_run_as_root() -> None:
+    assert pod(dataclasses.replace(TASK, uid=0, gid=0))["securityContext"]["runAsNonRoot"] is False
+
+
+def test_autoscalers_and_meshes_let_the_pods_be() -> None:
+    template = documents(task_manifest(TASK))["Deployment"]["spec"]["template"]["metadata"]
+    assert template["annotations"] == {
+        "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+        "karpenter.sh/do-not-disrupt": "true",
+        "karpenter.sh/do-not-evict": "true",
+        "sidecar.istio.io/inject": "false",
+        "linkerd.io/inject": "disabled",
+        "consul.hashicorp.com/connect-inject": "false",
+        "kuma.io/sidecar-injection": "disabled",
+    }
+    assert template["labels"]["sidecar.istio.io/inject"] == "false"
+
+
+def test_pods_go_to_nodes_of_the_images_architecture() -> None:
+    assert pod(TASK)["nodeSelector"] == {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
+    assert "tolerations" not in pod(TASK)
+    chosen = pod(FULL)
+    assert chosen["nodeSelector"]["disk"] == "ssd"
+    assert chosen["tolerations"] == [
+        {"key": "gpu", "operator": "Exists"},
+        {"key": "example.com/spot", "operator": "Exists"},
+    ]
+
+
+def test_a_selector_of_the_user_takes_the_place_of_ours() -> None:
+    selector = (("kubernetes.io/arch", "arm64"),)
+    manifest = task_manifest(dataclasses.replace(TASK, node_selector=selector))
+    assert manifest.count("kubernetes.io/arch") == 1
+    assert documents(manifest)["Deployment"]["spec"]["template"]["spec"]["nodeSelector"] == {
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": "arm64",
+    }
+
+
+def test_a_tasks_objects_carry_its_name_and_label() -> None:
+    found = documents(task_manifest(SHARED))
+    assert set(found) == {"Secret", "Deployment"}
+    for document in found.values():
+        assert document["metadata"]["name"] == "womm-task-abcdefgh"
+        assert document["metadata"]["labels"]["womm.dev/task"] == "abcdefgh"
+        assert "namespace" not in document["metadata"]
+    spec = found["Deployment"]["spec"]
+    labels = spec["template"]["metadata"]["labels"]
+    assert spec["selector"]["matchLabels"].items() <= labels.items()
+    assert spec["replicas"] == 3
+
+
+def test_the_secret_reaches_the_init_container_and_nothing_else() -> None:
+    manifest = task_manifest(SHARED)
+    assert manifest.count("s3cret") == 1
+    spec = pod(SHARED)
+    (init,), (worker,) = spec["initContainers"], spec["containers"]
+    reference = {"secretKeyRef": {"name": "womm-task-abcdefgh", "key": "password"}}
+    assert {"name": "RSYNC_PASSWORD", "valueFrom": reference} in init["env"]
+    assert all("valueFrom" not in entry for entry in worker["env"])
+    assert "envFrom" not in worker
+    assert worker["volumeMounts"] == [{"name": "share", "mountPath": "/home/ann/work", "subPath": "files"}]
+
+
+def test_without_a_share_there_is_no_secret_no_volume_and_no_init_container() -> None:
+    assert set(documents(task_manifest(TASK))) == {"Deployment"}
+    assert not {"volumes", "initContainers"} & set(pod(TASK))
+    assert "volumeMounts" not in pod(TASK)["containers"][0]
+
+
+def test_the_coordinator_has_the_rights_of_a_task_and_no_others() -> None:
+    role = documents(server_manifest(SERVER))["Role"]
+    assert role["rules"] == [
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "create", "delete"]},
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "delete"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"]},
+    ]
+
+
+def test_the_role_is_bound_to_the_coordinator_of_the_namespace() -> None:
+    found = documents(server_manifest(SERVER))
+    assert found["RoleBinding"]["roleRef"] == {
+        "apiGroup": "rbac.authorization.k8s.io",
+        "kind": "Role",
+        "name": "womm-coordinator",
+    }
+    assert found["RoleBinding"]["subjects"] == [
+        {"kind": "ServiceAccount", "name": "womm-coordinator", "namespace": "team"}
+    ]
+    assert found["ServiceAccount"]["automountServiceAccountToken"] is False
+    assert {d["metadata"]["namespace"] for d in found.values()} == {"team"}
+
+
+def test_the_file_server_may_do_no_more_than_it_must() -> None:
+    spec = documents(server_manifest(SERVER))["Deployment"]["spec"]["template"]["spec"]
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["enableServiceLinks"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    (container,) = spec["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert "memory" in container["resources"]["limits"]
+    assert all(set(volume) == {"name", "emptyDir"} for volume in spec["volumes"])
+
+
+def test_the_servers_architecture_is_asked_of_nodes_only_where_it_is_known() -> None:
+    for arch, expected in (("", None), ("arm64", "arm64")):
+        manifest = server_manifest(dataclasses.replace(SERVER, arch=arch))
+        spec = documents(manifest)["Deployment"]["spec"]["template"]["spec"]
+        assert spec["nodeSelector"].get("kubernetes.io/arch") == expected
+
+
+@settings(max_examples=50)
+@given(TEXT)
+def test_every_text_of_a_server_stays_a_text(text: str) -> None:
+    spec = ServerSpec(namespace=text, image=text, arch="amd64", cpu=text, memory=text, memory_limit=text)
+    found = documents(server_manifest(spec))
+    assert {d["metadata"]["namespace"] for d in found.values()} == {text}
+    (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == text
+    assert container["resources"]["limits"] == {"memory": text}
