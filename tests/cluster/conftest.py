@@ -1,0 +1,103 @@
+"""What the cluster tests share: a womm with a home of its own, namespaces, set-up directories.
+
+All of it is real: the sandbox's Kubernetes, registry and docker, and the installed womm.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from kit import PREFIX, ROOT, Done, Place, User, call, new_namespace
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the sandbox's own tests first: they take it down and up."""
+    items.sort(key=lambda item: item.path.name != "test_sandbox.py")
+
+
+@pytest.fixture(scope="session")
+def home() -> Iterator[User]:
+    """A user; the paths are short and plain, as real ones are."""
+    root = Path(tempfile.mkdtemp(prefix="wt-", dir="/tmp"))
+    for name in ("home", "config", "run"):
+        (root / name).mkdir(mode=0o700)
+    user = User(root)
+    yield user
+    shutil.rmtree(root)
+
+
+@pytest.fixture(scope="session")
+def server_image(home: User) -> str:
+    """The file server's image, built and pushed once by `womm cluster-setup`."""
+    place = Place(home, "default", home.root)
+    done = place.womm("cluster-setup", "--build", "--prefix", PREFIX)
+    assert done.status == 0, done.messages
+    lines = done.out.decode().splitlines()
+    line = next(line for line in lines if line.strip().startswith("image: "))
+    image: str = json.loads(line.strip().removeprefix("image: "))
+    return image
+
+
+@pytest.fixture(scope="module")
+def namespace(request: pytest.FixtureRequest, server_image: str) -> Iterator[str]:
+    """A namespace for the module, with a file server, in which only "restricted" pods may run."""
+    name = request.module.__name__.rpartition(".")[2].removeprefix("test_").replace("_", "-")
+    restricted = "pod-security.kubernetes.io/enforce=restricted"
+    with new_namespace(name, server_image, [restricted]) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def make_place(request: pytest.FixtureRequest, home: User, namespace: str) -> Callable[[str], Place]:
+    """Return a function that makes a new directory, not yet set up."""
+    root = Path(tempfile.mkdtemp(prefix="m-", dir=home.root))
+
+    def make(name: str) -> Place:
+        path = root / name
+        path.mkdir()
+        return Place(home, namespace, path)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def none(make_place: Callable[[str], Place]) -> Place:
+    """A directory set up with --share none."""
+    return make_place("none").setup("none")
+
+
+@pytest.fixture(scope="module")
+def eager(make_place: Callable[[str], Place]) -> Place:
+    """A directory set up with --share eager, with some files in it."""
+    place = make_place("eager")
+    (place.path / "sub" / "deeper").mkdir(parents=True)
+    for name, text in (("a", "1\n"), ("b", "1\n2\n"), ("sub/c", ""), ("sub/deeper/d e", "1\n2\n3\n")):
+        (place.path / name).write_text(text)
+    return place.setup("eager")
+
+
+@pytest.fixture
+def clean(home: User, namespace: str) -> Iterator[None]:
+    """After the test nothing is left of it, in the cluster or on this machine."""
+    yield
+    assert Place(home, namespace, home.root).left() == []
+
+
+@pytest.fixture(scope="session")
+def local_parallel(home: User) -> Callable[..., Done]:
+    """Return a function that runs the vendored GNU parallel on this machine."""
+
+    def run(*arguments: str | bytes, cwd: Path, stdin: bytes = b"", **env: str) -> Done:
+        own = home.root / "local-home"
+        own.mkdir(exist_ok=True)
+        argv = ["perl", ROOT / "womm/vendor/parallel", *arguments]
+        environment = {**home.environment, **env, "HOME": str(own)}
+        # Without a terminal it prints no citation notice; with one it would wait for an answer.
+        return call(argv, cwd=cwd, env=environment, stdin=stdin)
+
+    return run

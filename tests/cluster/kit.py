@@ -1,0 +1,282 @@
+"""What the cluster tests are made of: programs run to their end, a user with a home, a place to run womm in."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+ROOT = Path(__file__).resolve().parents[2]
+PREFIX = "localhost:5000/"
+#: In the environment of whatever a test starts, with a value of its own: what outlives it is found.
+MARK = "WOMM_TEST_MARK"
+# Longer than anything takes on a busy machine, shorter than the test's own limit.
+LIMIT = 120.0
+
+T = TypeVar("T")
+
+
+def eventually(check: Callable[[], T], seconds: float = LIMIT) -> T:
+    """Call `check` until it returns something true, and return that."""
+    deadline = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {check}"
+        time.sleep(0.1)
+    return found
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a program left."""
+
+    status: int
+    out: bytes
+    err: bytes
+
+    @property
+    def lines(self) -> list[str]:
+        """Standard output's lines, sorted: jobs end in any order."""
+        return sorted(self.out.decode().splitlines())
+
+    @property
+    def messages(self) -> str:
+        """Standard error as text."""
+        return self.err.decode(errors="replace")
+
+
+def call(
+    argv: Sequence[str | bytes | Path],
+    *,
+    cwd: Path | bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    limit: float = LIMIT,
+) -> Done:
+    """Run a program to its end, whatever its status."""
+    done = subprocess.run(
+        argv, cwd=cwd, env=env, input=stdin, capture_output=True, check=False, timeout=limit
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def good(argv: Sequence[str | bytes | Path], **more: Any) -> str:
+    """Run a program that has to succeed, and return its stdout."""
+    done = call(argv, **more)
+    assert done.status == 0, f"{argv}: {done.messages}"
+    return done.out.decode()
+
+
+def kubectl(*arguments: str, stdin: str = "") -> str:
+    """Run kubectl as the cluster's administrator; it has to succeed."""
+    return good(["kubectl", *arguments], stdin=stdin.encode())
+
+
+def objects(namespace: str, *arguments: str) -> list[dict[str, Any]]:
+    """Return the objects that `kubectl get ARGUMENTS` finds."""
+    found: list[dict[str, Any]] = json.loads(
+        kubectl("--namespace", namespace, "get", *arguments, "-o", "json")
+    )["items"]
+    return found
+
+
+def names(namespace: str, kinds: str = "deployments,replicasets,pods,secrets") -> list[str]:
+    """Return the names of what is in `namespace`, but for the file server."""
+    found = kubectl("--namespace", namespace, "get", kinds, "-o", "name").split()
+    return [name for name in found if not name.partition("/")[2].startswith("womm-server")]
+
+
+def marked(mark: str) -> list[str]:
+    """Return the command lines of all living processes that carry `mark`."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if f"{MARK}={mark}".encode() in (process / "environ").read_bytes().split(b"\0"):
+                line = (process / "cmdline").read_bytes().replace(b"\0", b" ")
+                found.append(f"{process.name}: {line.decode(errors='replace')[:200]}")
+        except OSError:
+            continue
+    return found
+
+
+@dataclass(frozen=True)
+class User:
+    """A user of womm: a home and a runtime directory of its own, and a mark on its processes."""
+
+    root: Path
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of this user's commands."""
+        dropped = ("PARALLEL", "WOMM_RUN", "CDPATH")
+        kept = {name: value for name, value in os.environ.items() if name not in dropped}
+        return {
+            **kept,
+            "HOME": str(self.root / "home"),
+            "XDG_CONFIG_HOME": str(self.root / "config"),
+            "XDG_RUNTIME_DIR": str(self.root / "run"),
+            "SHELL": "/bin/bash",
+            "LC_ALL": "C.UTF-8",
+            MARK: self.mark,
+        }
+
+    def runs(self) -> list[str]:
+        """What is left in the user's private directory for runs."""
+        directory = self.root / "run" / "womm"
+        return sorted(p.name for p in directory.iterdir()) if directory.is_dir() else []
+
+
+@dataclass(frozen=True)
+class Place:
+    """A directory of a user, and the namespace that its commands go to."""
+
+    user: User
+    namespace: str
+    path: Path
+
+    def womm(
+        self,
+        *arguments: str | bytes,
+        stdin: bytes = b"",
+        cwd: Path | bytes | None = None,
+        limit: float = LIMIT,
+        **env: str,
+    ) -> Done:
+        """Run womm in this place to its end."""
+        return call(
+            ["womm", "--namespace", self.namespace, *arguments],
+            cwd=cwd or self.path,
+            env={**self.user.environment, **env},
+            stdin=stdin,
+            limit=limit,
+        )
+
+    def parallel(self, *arguments: str | bytes, pods: int = 1, **more: Any) -> Done:
+        """Run `womm parallel`."""
+        return self.womm("parallel", "--kube-pods", str(pods), *arguments, **more)
+
+    @contextmanager
+    def started(
+        self, *arguments: str | bytes, cwd: Path | None = None, own_group: bool = False, **env: str
+    ) -> Iterator[Running]:
+        """Start womm in this place; at the end of the context it is interrupted if it still runs."""
+        out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        process = subprocess.Popen(
+            ["womm", "--namespace", self.namespace, *arguments],
+            cwd=cwd or self.path,
+            env={**self.user.environment, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=own_group,
+        )
+        running = Running(process, out, err)
+        try:
+            yield running
+        finally:
+            if process.poll() is None:
+                running.interrupt(signal.SIGINT)
+            out.close()
+            err.close()
+
+    def shell(self, script: str, *arguments: str) -> Done:
+        """Run a script of bash in this place."""
+        return call(["bash", "-c", script, "bash", *arguments], cwd=self.path, env=self.user.environment)
+
+    def setup(self, share: str, *more: str) -> Place:
+        """Set the directory up."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        done = self.womm("setup", "--yes", "--share", share, "--prefix", PREFIX, *more)
+        assert done.status == 0, done.messages
+        return self
+
+    def config(self) -> dict[str, Any]:
+        """What setup remembered."""
+        content: dict[str, Any] = json.loads((self.path / ".womm").read_text())
+        return content
+
+    def left(self) -> list[str]:
+        """Whatever runs left behind, in the cluster and on this machine."""
+        return [*names(self.namespace), *marked(self.user.mark), *self.user.runs()]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A womm that runs, its output so far in files."""
+
+    process: subprocess.Popen[bytes]
+    _out: IO[bytes]
+    _err: IO[bytes]
+
+    @property
+    def out(self) -> bytes:
+        """What stdout holds by now."""
+        return os.pread(self._out.fileno(), 1 << 26, 0)
+
+    @property
+    def err(self) -> str:
+        """What stderr holds by now."""
+        return os.pread(self._err.fileno(), 1 << 26, 0).decode(errors="replace")
+
+    def until(self, check: Callable[[], T]) -> T:
+        """Wait for `check`, or fail with what womm said if it ends before."""
+
+        def checked() -> T:
+            ended = self.process.poll()
+            found = check()
+            assert found or ended is None, f"womm ended with {ended}: {self.err}"
+            return found
+
+        return eventually(checked)
+
+    def task(self) -> str:
+        """The name of the task's deployment, once it is created."""
+        return self.until(lambda: created(self.err))
+
+    def interrupt(self, signum: int) -> Done:
+        """Send a signal and wait for the end."""
+        self.process.send_signal(signum)
+        return self.wait()
+
+    def wait(self) -> Done:
+        """Wait for the end."""
+        try:
+            status = self.process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        return Done(status, self.out, self.err.encode())
+
+
+def created(messages: str) -> str:
+    """The task that `messages` say was created, or ""."""
+    for line in messages.splitlines():
+        if line.startswith("deployment.apps/womm-task-") and line.endswith(" created"):
+            return line.removeprefix("deployment.apps/").removesuffix(" created")
+    return ""
+
+
+@contextmanager
+def new_namespace(name: str, server_image: str = "", labels: Sequence[str] = ()) -> Iterator[str]:
+    """Make a namespace, with a file server if an image for one is given; delete it at the end."""
+    namespace = f"{name}-{uuid.uuid4().hex[:6]}"
+    kubectl("create", "namespace", namespace)
+    try:
+        if labels:
+            kubectl("label", "namespace", namespace, *labels)
+        if server_image:
+            manifest = good(["womm", "--namespace", namespace, "cluster-setup", "--image", server_image])
+            kubectl("create", "-f", "-", stdin=manifest)
+            kubectl("--namespace", namespace, "rollout", "status", "deployment/womm-server", "--timeout=120s")
+        yield namespace
+    finally:
+        kubectl("delete", "namespace", namespace, "--wait=false")
