@@ -64,3 +64,11 @@ make_network() {
     rule -A filter FORWARD -o "$DOCKER_BRIDGE" -j DROP
   fi
 }
+
+# network_well: exit 0 if the bridge, forwarding and our rules are there: others may have flushed them.
+network_well() {
+  local rules wanted=4
+  ! own_docker || wanted=5
+  rules=$(iptables-save 2>/dev/null | grep -c -- '--comment womm-sandbox') || return 1
+  [[ -e /sys/class/net/$BRIDGE && $(</proc/sys/net/ipv4/ip_forward) == 1 ]] && ((rules >= wanted))
+}

@@ -214,6 +214,20 @@ def test_up_starts_again_what_died_and_leaves_the_rest() -> None:
     assert script("status").returncode == 0
 
 
+def test_up_puts_back_rules_that_were_flushed_and_leaves_the_parts() -> None:
+    before = pids()
+    saved = rules("iptables")
+    added = output("iptables", "-t", "nat", "-S", "POSTROUTING")
+    ours = [line for line in added.splitlines() if "--comment womm-sandbox" in line]
+    assert ours
+    for line in ours:
+        output("iptables", "-t", "nat", *line.replace("-A", "-D", 1).split())
+    assert rules("iptables") != saved
+    up()
+    assert rules("iptables") == saved
+    assert pids() == before
+
+
 def test_nothing_listens_beyond_loopback_and_the_bridges() -> None:
     ours = set(processes())
     for line in output("ss", "-H", "-ltnup").splitlines():
