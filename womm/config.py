@@ -90,8 +90,8 @@ def user_directory() -> Path:
 def remembered(key: str) -> str | None:
     """What the user's settings hold under `key`, if anything; an unreadable file holds nothing."""
     try:
-        value = json.loads((user_directory() / "settings.json").read_text()).get(key)
-    except (OSError, ValueError, AttributeError):
+        value = _settings().get(key)
+    except (OSError, ValueError):
         return None
     return value if isinstance(value, str) else None
 
@@ -100,29 +100,38 @@ def remember(key: str, value: str) -> None:
     """Keep `value` under `key` in the user's settings. Raises WommError if it can't be written."""
     path = user_directory() / "settings.json"
     try:
-        settings = json.loads(path.read_text())
+        settings = _settings()
     except (OSError, ValueError):
         settings = {}
     _write(path, {**settings, key: value})
+
+
+def _settings() -> dict[str, Any]:
+    content: Any = json.loads((user_directory() / "settings.json").read_text(encoding="utf-8"))
+    return content if isinstance(content, dict) else {}
 
 
 def _check_types(project: Project, path: Path, again: str) -> None:
     for field in fields(Project):
         value = getattr(project, field.name)
         expected = int if field.name in ("uid", "gid") else str
-        if isinstance(value, expected) or (value is None and field.name == "kubeconfig"):
+        # A bool is an int to Python, and not to us.
+        if type(value) is expected or (value is None and field.name == "kubeconfig"):
             continue
         raise WommError(f"{path} can't be read ({field.name} is {value!r})", again)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=path.name, delete=False, encoding="utf-8"
-        ) as file:
-            json.dump(content, file, indent=2, ensure_ascii=False)
-            file.write("\n")
-        os.replace(file.name, path)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+        try:
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
     except OSError as error:
         raise WommError(f"{path} can't be written ({error.strerror})") from error
