@@ -25,7 +25,7 @@ missing: ## install the tools that are missing on this machine (Debian, root), o
 	@tools/install-missing
 
 .PHONY: vendor
-vendor: missing ## put GNU parallel into womm/vendor: the pinned package, or PARALLEL=FILE
+vendor: missing ## put GNU parallel into womm/vendor: the pinned release, or PARALLEL=FILE
 	@PARALLEL='$(PARALLEL)' LICENCE='$(LICENCE)' tools/vendor
 
 # Only when needed: the file is older than what made it, or isn't there, or another one is asked for.

@@ -27,7 +27,7 @@ sub decode {
     $text =~ tr{A-Za-z0-9+/}{}cd;
     $text =~ tr{A-Za-z0-9+/}{ -_};
     $text =~ s{(.{1,60})}{chr(32 + int(length($1) * 3 / 4)) . "$1\n"}ge;
-    return unpack "u", $text;
+    return unpack("u", $text) // "";
 }
 
 # find_shell WANTED: the path of the first shell that there is: WANTED itself, one of its name, bash, sh.
@@ -47,13 +47,16 @@ sub find_shell {
 sub enter {
     my ($path) = @_;
     return "" if chdir $path;
-    my $made = "";
-    for my $part (split m{/}, $path) {
-        $made .= "$part/";
-        mkdir $made unless -d $made;
+    my $complaint = "womm: the pod has no directory $path and can't make it";
+    my $made      = "";
+    for my $part (grep { length } split m{/}, $path) {
+        $made .= "/$part";
+        next if -e $made or mkdir $made;
+        my $why = $!;
+        # Another job may have made it meanwhile.
+        return "$complaint: $why\n" unless -e $made;
     }
-    return "" if chdir $path;
-    return "womm: the pod has no directory $path and can't make it: $!\n";
+    return chdir $path ? "" : "$complaint: $!\n";
 }
 
 # shell_arguments COMMAND: what follows `sh` to run COMMAND. One that is too long for an argument goes in
@@ -85,7 +88,7 @@ sub run_command {
 }
 
 my $status = run_command();
-syswrite STDOUT, "\0womm:$nonce:$status\0";
-syswrite STDERR, "\0womm:$nonce:$status\0";
+syswrite STDOUT, "\xf5womm:$nonce:$status\0";
+syswrite STDERR, "\xf5womm:$nonce:$status\0";
 close STDIN;
 select undef, undef, undef, LINGER;

@@ -3,17 +3,21 @@
 # writes, byte for byte; exit with the job's status.
 #
 # kubectl can lose the end of a stream and exit with 0 (kubernetes/kubernetes#124571, #73056). So the
-# entry ends each stream with a mark: "\0womm:NONCE:" STATUS "\0". Both marks are taken out here, and
+# entry ends each stream with a mark: "\xf5womm:NONCE:" STATUS "\0". Both marks are taken out here, and
 # a stream that ends without its mark is a lost job: exit 255, never a success.
+# Bytes that may be the beginning of the mark are held back, but not for long: a program like rsync may
+# wait for an answer to just them. The mark begins with a byte that no UTF-8 has, so that this is rare.
 # No modules: this program starts once per job.
 use strict;
 use warnings;
 
 use constant { EINTR => 4, EPIPE => 32, SIGPIPE => 13, LOST => 255 };
+use constant PATIENCE => 0.2;    # seconds
 
 my ($pod, $nonce, @command) = @ARGV;
-my $mark = "\0womm:$nonce:";
-my @held   = ("", "");       # bytes read but not passed on yet, of stdout and stderr
+my $mark = "\xf5womm:$nonce:";
+my @held   = ("", "");       # bytes of stdout and stderr that may be or become the mark
+my @passed = (0, 0);         # how many of them have been passed on, because they were held too long
 my @status = (undef, undef); # the status that each stream's mark told
 
 # fail WHAT: say that WHAT did not work, and end as a lost job does (die's own status would be errno).
@@ -68,14 +72,29 @@ sub held_back {
 # pass CHANNEL: pass on what is held of CHANNEL, but for the mark and what may become it.
 sub pass {
     my ($channel) = @_;
-    if ($held[$channel] =~ s/\Q$mark\E([0-9]{1,3})\0//) {
-        $status[$channel] = $1;
-        put($channel, $held[$channel]);
+    if ($held[$channel] =~ /\Q$mark\E([0-9]{1,3})\0/) {
+        my ($begin, $end, $told) = ($-[0], $+[0], $1);
+        # A mark whose beginning has gone out as output spoils the output: the job is lost.
+        $status[$channel] = $told if $begin >= $passed[$channel];
+        substr $held[$channel], $begin, $end - $begin, "";
+        release($channel);
         $held[$channel] = "";
+        $passed[$channel] = 0;
         return;
     }
     my $ready = length($held[$channel]) - held_back($held[$channel]);
-    put($channel, substr $held[$channel], 0, $ready, "");
+    my $new   = $ready - $passed[$channel];
+    put($channel, substr $held[$channel], $passed[$channel], $new) if $new > 0;
+    substr $held[$channel], 0, $ready, "";
+    $passed[$channel] = $new > 0 ? 0 : -$new;
+}
+
+# release CHANNEL: pass on what is held of CHANNEL and was not passed on.
+sub release {
+    my ($channel) = @_;
+    return if length $held[$channel] <= $passed[$channel];
+    put($channel, substr $held[$channel], $passed[$channel]);
+    $passed[$channel] = length $held[$channel];
 }
 
 # main: see above. Returns the exit status.
@@ -85,7 +104,10 @@ sub main {
     while (%open and not(defined $status[0] and defined $status[1])) {
         my $bits = "";
         vec($bits, fileno $_, 1) = 1 for values %open;
-        next if select(my $ready = $bits, undef, undef, undef) < 0;
+        my $holding = grep { length $held[$_] > $passed[$_] } 0, 1;
+        my $count   = select(my $ready = $bits, undef, undef, $holding ? PATIENCE : undef);
+        next if $count < 0;
+        if ($count == 0) { release($_) for 0, 1; next }
         for my $channel (sort keys %open) {
             next unless vec $ready, fileno $open{$channel}, 1;
             my $n = sysread $open{$channel}, $held[$channel], 65536, length $held[$channel];
@@ -98,7 +120,7 @@ sub main {
     kill "KILL", $pid;
     waitpid $pid, 0;
     return $status[1] if defined $status[0] and defined $status[1];
-    put($_, $held[$_]) for 0, 1;
+    release($_) for 0, 1;
     put(1, "womm: the connection to $pod was lost before its job had ended\n");
     return LOST;
 }

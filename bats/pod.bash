@@ -1,0 +1,73 @@
+# A run without a cluster, for the tests of womm/scripts to load: the pod is this machine.
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # ROOT and SCRIPTS are for the tests
+
+# make_run: a run in $WOMM_RUN with one pod, pod1, whose jobs run in $WORK. All of it, and a copy of the scripts, is in
+# $BED, where another user gets to, too. Its kubectl notes in $BED/calls what it was asked for up to the `--`, and runs
+# the rest here.
+make_run() {
+  ROOT=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
+  BED=$(mktemp -d /tmp/womm-bats.XXXXXX)
+  chmod 0755 "$BED"
+  SCRIPTS=$BED/scripts
+  cp -R "$ROOT/womm/scripts" "$SCRIPTS"
+  export BED WORK=$BED/work WOMM_RUN=$BED/run HOME=$BED/home
+  mkdir "$BED/bin" "$WOMM_RUN" "$HOME"
+  mkdir -m 0777 "$WORK"
+  # shellcheck disable=SC2016 # the program's variables
+  program kubectl 'all=$*
+    printf "%s\n" "${all%% -- *}" >>"$BED/calls"
+    while [[ $1 != -- ]]; do shift; done
+    shift
+    exec "$@"'
+  printf '%s\0' "$BED/bin/kubectl" --context 'a test' >"$WOMM_RUN/kubectl"
+  touch "$BED/calls"
+  chmod 0666 "$BED/calls"
+  echo pod1 >"$WOMM_RUN/pods"
+  printf '%s' "$WORK" >"$WOMM_RUN/directory"
+  printf /bin/sh >"$WOMM_RUN/shell"
+}
+
+# drop_run: remove what make_run made. The tests' own processes have ended by then.
+drop_run() {
+  rm -rf "$BED"
+}
+
+# program: have a bash program $BED/bin/$1 of the text $2.
+program() {
+  printf '#!/bin/bash\n%s\n' "$2" >"$BED/bin/$1"
+  chmod 0755 "$BED/bin/$1"
+}
+
+# login: call the login script.
+login() {
+  bash "$SCRIPTS/login" "$@"
+}
+
+# as_user: run $@ as a user who is not root: nobody, if we are root, else ourselves.
+as_user() {
+  if [[ $(id -u) -eq 0 ]]; then
+    setpriv --reuid=65534 --regid=65534 --clear-groups -- "$@"
+  else
+    "$@"
+  fi
+}
+
+# eventually: wait until the command $@ succeeds, 20 s at most. Exit 1 if it never does.
+eventually() {
+  local end=$((SECONDS + 20))
+  until "$@"; do
+    ((SECONDS < end)) || return 1
+    sleep 0.05
+  done
+}
+
+# milliseconds: print the time.
+milliseconds() {
+  printf '%s\n' "${EPOCHREALTIME/./}" | sed 's/...$//'
+}
+
+# quoted: print $1 as one word for a shell, whatever its bytes.
+quoted() {
+  printf "'%s'" "${1//\'/\'\\\'\'}"
+}
