@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,6 @@ from womm.kubectl import Kube
 
 NAME = "womm-server"
 _LABEL = f"app.kubernetes.io/name={NAME}"
-_PRINT = "womm cluster-setup --build --prefix REGISTRY/"
 
 
 @dataclass(frozen=True)
@@ -28,23 +28,25 @@ def find(kube: Kube) -> Server:
     items = kube.get("deployments,services,pods", "-l", _LABEL)["items"]
     deployment = _first(items, "Deployment")
     service = _first(items, "Service")
-    where = f"--namespace {kube.namespace} -f -"
+    # cluster-setup writes the namespace into the YAML; kubectl refuses another one than its own.
+    choice = shlex.join(kube.prefix()[1:])
+    printed = f"womm {choice} cluster-setup --build --prefix REGISTRY/"
     if deployment is None or service is None:
         raise WommError(
             f"there is no womm file server in namespace {kube.namespace}",
-            f"{_PRINT} | kubectl create {where}",
+            f"{printed} | kubectl {choice} create -f -",
         )
     version = deployment["metadata"]["labels"].get("app.kubernetes.io/version")
     if version != __version__:
         raise WommError(
             f"the file server is of womm {version}, and this is womm {__version__}",
-            f"{_PRINT} | kubectl apply {where}",
+            f"{printed} | kubectl {choice} apply -f -",
         )
     ready = [pod for pod in items if pod["kind"] == "Pod" and _is_ready(pod)]
     if not ready:
         raise WommError(
             "the file server is not ready yet",
-            f"see kubectl --namespace {kube.namespace} describe pods -l {_LABEL}",
+            f"see kubectl {choice} describe pods -l {_LABEL}",
         )
     image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
     return Server(ready[0]["metadata"]["name"], service["spec"]["clusterIP"], image)

@@ -53,6 +53,8 @@ def push(kube: Kube, run_: Run, directory: Path, undo: ExitStack) -> Share:
 
 def _rsync(run_: Run, directory: Path, pod: str, target: str, base: str | None) -> None:
     argv = ["rsync", "--archive", "--hard-links", "--sparse", "--delete", "--timeout=120"]
+    # Two changes in one second differ in the nanoseconds alone; by default rsync compares seconds.
+    argv += ["--modify-window=-1"]
     # The server's user is not the files' owner: what it can't read, no pod could pull.
     argv += ["--no-owner", "--no-group", "--chmod=Du+rx,Fu+r"]
     argv += [f"--rsh=bash {run_.path}/scripts/kube-rsh"]
