@@ -85,9 +85,17 @@ def attempt(
     env: Mapping[str, str] | None = None,
     detached: bool = False,
 ) -> Done:
-    """Run `argv` to its end and return what it left, whatever its exit status."""
+    """Run `argv` to its end and return what it left, whatever its exit status.
+
+    Raises WommError for an argument that is not valid UTF-8, which `sh` can't carry.
+    """
     import sh  # noqa: PLC0415 - 0.15 s, and `womm --help` needs none of it
 
+    for argument in argv:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise WommError(f"{argv[0]}: {argument!r} is not valid UTF-8", "choose another name") from error
     done = sh.Command(tool(argv[0]))(
         *argv[1:],
         # sh hands children a pty as stdout by default; kubectl and docker then colour and wrap.
@@ -141,11 +149,12 @@ def stream(argv: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    # Leaving Popen's own context closes the pipes: a watch is begun again many times.
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def end_tree(pid: int, grace: float = 1.0) -> None:
