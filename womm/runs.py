@@ -6,6 +6,7 @@ back what the run made elsewhere. Its client holds a lock on it; one that nobody
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -30,10 +31,12 @@ class Run:
 
     def __init__(self, kube: Kube) -> None:
         self.task = "".join(secrets.choice(_LETTERS) for _ in range(8))
-        self.path = runs_directory() / self.task
+        directory = runs_directory()
+        self.path = directory / self.task
         self._undo: list[list[str]] = []
-        self.path.mkdir(mode=0o700)
-        self._lock = _lock(self.path)
+        with _exclusively(directory):
+            self.path.mkdir(mode=0o700)
+            self._lock = _lock(self.path)
         self.kubectl_file = self.path / "kubectl"
         self.kubectl_file.write_bytes(b"".join(os.fsencode(a) + b"\0" for a in kube.prefix()))
         # A link: programs that split their shell's name at blanks get a path that has none.
@@ -104,15 +107,28 @@ def sweep() -> None:
 
 
 def _dead_runs() -> Iterator[Path]:
-    for path in runs_directory().iterdir():
-        try:
-            lock = _lock(path)
-        except OSError:
-            continue
-        try:
-            yield path
-        finally:
+    locks: dict[Path, int] = {}
+    directory = runs_directory()
+    with _exclusively(directory):
+        for path in directory.iterdir():
+            with contextlib.suppress(OSError):
+                locks[path] = _lock(path)
+    try:
+        yield from locks
+    finally:
+        for lock in locks.values():
             os.close(lock)
+
+
+@contextlib.contextmanager
+def _exclusively(directory: Path) -> Iterator[None]:
+    # A run whose directory is made but not locked yet must not look dead to another womm.
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _lock(path: Path) -> int:
@@ -129,7 +145,8 @@ def _lock(path: Path) -> int:
 def _recorded(path: Path) -> list[list[str]]:
     try:
         recorded: list[list[str]] = json.loads((path / "undo").read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
+        # Not valid: the machine went down while it was written.
         return []
     return recorded
 
