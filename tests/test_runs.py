@@ -1,0 +1,324 @@
+"""Runs: private, locked while their client lives, and swept when it has died."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import Hermetic, eventually
+
+from womm import runs
+from womm.errors import WommError
+from womm.kubectl import Kube
+from womm.process import RUN_VARIABLE
+from womm.runs import Run, runs_directory, sweep
+
+pytestmark = pytest.mark.usefixtures("hermetic")
+
+KUBE = Kube("team", "prod", "/k b")
+
+# A client that holds a run and starts, for it, a child and a child that left its session (a double
+# fork); it tells their numbers and the run's directory, and then waits to be killed.
+CLIENT = """
+import json, os, subprocess, sys
+from womm.kubectl import Kube
+from womm.runs import Run
+run = Run(Kube("n", "c"))
+for argv in json.loads(sys.argv[1]):
+    run.record_undo(argv)
+environment = {**os.environ, **run.environment}
+child = subprocess.Popen(["sleep", "99"], env=environment)
+script = 'setsid sleep 99 >/dev/null & echo $!'
+orphan = subprocess.run(["sh", "-c", script], env=environment, stdout=subprocess.PIPE).stdout
+print(json.dumps([str(run.path), child.pid, int(orphan)]), flush=True)
+sys.stdin.read()
+"""
+
+
+class Client:
+    """A womm in a process of its own that holds a run."""
+
+    def __init__(self, *undo: list[str]) -> None:
+        argv = [sys.executable, "-c", CLIENT, json.dumps(undo)]
+        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.process.stdout is not None
+        path, *pids = json.loads(self.process.stdout.readline())
+        self.path = Path(path)
+        self.children = [psutil.Process(pid) for pid in pids]
+
+    def kill(self) -> None:
+        """End the client without a chance to clean up."""
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        """End all that is left of it."""
+        with self.process:
+            self.process.kill()
+        for child in self.children:
+            if alive(child):
+                child.kill()
+
+
+def alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.fixture
+def clients() -> Iterator[list[Client]]:
+    made: list[Client] = []
+    yield made
+    for client in made:
+        client.close()
+
+
+def note(log: Path, word: str, status: int = 0, stderr: str = "") -> list[str]:
+    """A command that writes `word` to `log`, says `stderr`, and ends with `status`."""
+    return ["sh", "-c", f'echo {word} >>"$1"; echo "$2" >&2; exit {status}', "sh", str(log), stderr]
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_run_has_a_private_directory_of_its_own(hermetic: Hermetic) -> None:
+    old = os.umask(0)
+    try:
+        first, second = Run(KUBE), Run(KUBE)
+    finally:
+        os.umask(old)
+    assert first.path.parent == hermetic.runtime / "womm"
+    assert first.path != second.path
+    assert mode(first.path) == mode(first.path.parent) == 0o700
+    assert first.task.isalpha()
+    assert len(first.task) == 8
+    assert first.environment == {RUN_VARIABLE: str(first.path)}
+    first.close()
+    second.close()
+    assert list(runs_directory().iterdir()) == []
+
+
+def test_the_scripts_of_a_run_find_kubectls_arguments_and_each_other() -> None:
+    run = Run(KUBE)
+    arguments = (run.path / "kubectl").read_bytes().split(b"\0")
+    assert arguments == [*map(os.fsencode, KUBE.prefix()), b""]
+    assert (run.path / "scripts" / "login").is_file()
+    run.close()
+
+
+def test_a_file_of_a_run_is_replaced_as_a_whole() -> None:
+    run = Run(KUBE)
+    run.write("pods", b"a\n")
+    before = os.open(run.path / "pods", os.O_RDONLY)
+    run.write("pods", b"b\n", mtime=1_000_000.0)
+    # Whoever has the old one open reads it to its end.
+    assert os.read(before, 10) == b"a\n"
+    os.close(before)
+    assert (run.path / "pods").read_bytes() == b"b\n"
+    assert (run.path / "pods").stat().st_mtime == 1_000_000.0
+    assert sorted(os.listdir(run.path)) == ["kubectl", "pods", "scripts"]
+    run.close()
+
+
+def test_a_directory_with_other_modes_is_made_private(hermetic: Hermetic) -> None:
+    (hermetic.runtime / "womm").mkdir(mode=0o755)
+    assert mode(runs_directory()) == 0o700
+
+
+def test_somebody_elses_directory_is_refused(hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs_directory()
+    monkeypatch.setattr(os, "getuid", lambda: 4711)
+    with pytest.raises(WommError, match="somebody else's") as caught:
+        runs_directory()
+    assert "XDG_RUNTIME_DIR" in caught.value.hint
+
+
+def test_a_link_to_somewhere_else_is_refused(hermetic: Hermetic, tmp_path: Path) -> None:
+    (hermetic.runtime / "womm").symlink_to(tmp_path)
+    with pytest.raises(WommError, match="somebody else's"):
+        runs_directory()
+
+
+def test_a_file_in_its_place_is_refused(hermetic: Hermetic) -> None:
+    (hermetic.runtime / "womm").write_text("")
+    with pytest.raises(WommError, match="can't be made"):
+        runs_directory()
+
+
+@pytest.mark.parametrize(
+    "odd", ["", "relative", "/no such", "/with\nline", "/tmp/no-such-directory", "/" + "x" * 90]
+)
+def test_an_odd_xdg_runtime_dir_falls_back_to_tmp(monkeypatch: pytest.MonkeyPatch, odd: str) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", odd)
+    assert runs_directory() == Path(f"/tmp/womm-{os.getuid()}")
+
+
+def test_a_run_with_a_blank_in_its_runtime_directory_falls_back(
+    hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blank = hermetic.root / "a b"
+    blank.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(blank))
+    assert runs_directory() == Path(f"/tmp/womm-{os.getuid()}")
+
+
+def test_a_dead_clients_run_is_swept(
+    clients: list[Client], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log"
+    client = Client(note(log, "first"), note(log, "second"), note(log, "third"))
+    clients.append(client)
+    client.kill()
+    assert all(alive(child) for child in client.children)
+    sweep()
+    assert [child for child in client.children if alive(child)] == []
+    assert log.read_text().split() == ["third", "second", "first"]
+    assert not client.path.exists()
+    assert f"cleaning up after run {client.path.name}" in capfd.readouterr().err
+    sweep()
+    assert capfd.readouterr().err == ""
+
+
+def test_a_live_run_is_left_alone(
+    clients: list[Client], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client = Client(note(tmp_path / "log", "undone"))
+    clients.append(client)
+    sweep()
+    assert all(alive(child) for child in client.children)
+    assert client.path.is_dir()
+    assert not (tmp_path / "log").exists()
+    assert capfd.readouterr().err == ""
+
+
+def test_the_sweep_of_one_run_leaves_the_processes_of_another(clients: list[Client]) -> None:
+    dead, living = Client(), Client()
+    clients += [dead, living]
+    dead.kill()
+    sweep()
+    assert [alive(child) for child in [*dead.children, *living.children]] == [False, False, True, True]
+    assert (dead.path.exists(), living.path.exists()) == (False, True)
+
+
+def test_an_undo_that_fails_is_told_and_kept_for_the_next_sweep(
+    clients: list[Client], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log"
+    client = Client(note(log, "a"), note(log, "fails", 1, "no route"), note(log, "c"))
+    clients.append(client)
+    client.kill()
+    sweep()
+    assert log.read_text().split() == ["c", "fails", "a"]
+    told = capfd.readouterr().err
+    assert "could not clean up" in told
+    assert "no route" in told
+    assert len(json.loads((client.path / "undo").read_text())) == 1
+    log.unlink()
+    sweep()
+    assert log.read_text().split() == ["fails"]
+
+
+def test_what_is_not_there_any_more_counts_as_undone(
+    clients: list[Client], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    missing = 'Error from server (NotFound): pods "x" not found'
+    client = Client(note(tmp_path / "log", "gone", 1, missing))
+    clients.append(client)
+    client.kill()
+    sweep()
+    assert not client.path.exists()
+    assert "could not clean up" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"", b"[\xff"])
+def test_an_undo_file_that_cannot_be_read_stops_nobody(clients: list[Client], content: bytes) -> None:
+    client = Client(["true"])
+    clients.append(client)
+    client.kill()
+    (client.path / "undo").write_bytes(content)
+    sweep()
+    assert not client.path.exists()
+
+
+def test_an_empty_directory_of_a_dead_run_is_swept(clients: list[Client]) -> None:
+    (runs_directory() / "abandoned").mkdir()
+    sweep()
+    assert list(runs_directory().iterdir()) == []
+
+
+def test_a_run_that_is_being_made_does_not_look_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A sweep that starts between the making of the directory and its lock waits for the lock.
+    lock = runs._lock
+    sweeper = threading.Thread(target=sweep)
+
+    def slow(path: Path) -> int:
+        if not sweeper.ident:
+            sweeper.start()
+            eventually(lambda: waits_for_a_lock() or not sweeper.is_alive())
+        return lock(path)
+
+    monkeypatch.setattr(runs, "_lock", slow)
+    run = Run(KUBE)
+    sweeper.join(timeout=20)
+    assert run.path.is_dir()
+    run.close()
+
+
+def waits_for_a_lock() -> bool:
+    """Whether a thread of this process waits for a flock, as the kernel tells it."""
+    lines = Path("/proc/locks").read_text().splitlines()
+    return any("->" in line and f" {os.getpid()} " in line for line in lines)
+
+
+def test_a_run_undoes_what_it_recorded_and_forgets_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log"
+    run = Run(KUBE)
+    good, bad = note(log, "good"), note(log, "bad", 1, "why not")
+    for argv in (good, bad):
+        run.record_undo(argv)
+    assert json.loads((run.path / "undo").read_text()) == [good, bad]
+    run.undo(bad)
+    assert "why not" in capfd.readouterr().err
+    run.undo(good)
+    assert json.loads((run.path / "undo").read_text()) == [bad]
+    run.close()
+    # It stays for the sweep, because something could not be undone.
+    assert run.path.is_dir()
+    sweep()
+    assert log.read_text().split() == ["bad", "good", "bad"]
+
+
+def test_a_run_that_ends_leaves_neither_processes_nor_files() -> None:
+    run = Run(KUBE)
+    child = subprocess.Popen(["sleep", "99"], env={**os.environ, **run.environment})
+    other = subprocess.Popen(["sleep", "99"])
+    run.close()
+    child.wait(timeout=10)
+    assert other.poll() is None
+    other.kill()
+    other.wait()
+    assert not run.path.exists()
+
+
+def test_processes_that_ignore_term_are_killed(tmp_path: Path) -> None:
+    run = Run(KUBE)
+    script = 'trap "" TERM; echo >"$1/ready"; while :; do sleep 1; done'
+    child = subprocess.Popen(["sh", "-c", script, "sh", str(tmp_path)], env={**os.environ, **run.environment})
+    eventually((tmp_path / "ready").exists)
+    family = [psutil.Process(child.pid), *psutil.Process(child.pid).children()]
+    run.close()
+    child.wait(timeout=10)
+    assert not any(alive(process) for process in family)
