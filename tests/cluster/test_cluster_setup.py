@@ -1,0 +1,139 @@
+"""womm cluster-setup: the YAML it prints, and the rights of the account in it."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kit import PREFIX, Place, User, call, good, kubectl, objects
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def anywhere(home: User, namespace: str) -> Place:
+    """A directory that nobody set up: cluster-setup needs none."""
+    return Place(home, namespace, home.root)
+
+
+def test_stdout_is_yaml_that_the_cluster_takes_and_nothing_else(anywhere: Place) -> None:
+    done = anywhere.womm("cluster-setup", "--image", "localhost:5000/womm-server:x", "--quiet")
+    assert (done.status, done.messages) == (0, "")
+    argv = ("--namespace", anywhere.namespace, "delete", "--dry-run=server", "-o", "name", "-f", "-")
+    taken = kubectl(*argv, stdin=done.out.decode()).split()
+    assert taken == [
+        "deployment.apps/womm-server",
+        "service/womm-server",
+        "serviceaccount/womm-coordinator",
+        "role.rbac.authorization.k8s.io/womm-coordinator",
+        "rolebinding.rbac.authorization.k8s.io/womm-coordinator",
+    ]
+
+
+def test_the_named_namespace_and_image_are_in_every_object(home: User) -> None:
+    place = Place(home, "some-where", home.root)
+    done = place.womm("cluster-setup", "--image", "registry.example.com/team/server@sha256:" + "0" * 64)
+    shown = kubectl(
+        "create", "--dry-run=client", "-f", "-", "-o",
+        'jsonpath={.metadata.namespace} {.spec.template.spec.containers[0].image}{"\\n"}',
+        stdin=done.out.decode(),
+    )  # fmt: skip
+    deployment, *others = (line.strip() for line in shown.splitlines())
+    assert deployment == "some-where registry.example.com/team/server@sha256:" + "0" * 64
+    assert others == ["some-where"] * 4
+
+
+def test_build_pushes_the_image_whose_digest_it_prints(anywhere: Place) -> None:
+    done = anywhere.womm("cluster-setup", "--build", "--prefix", PREFIX)
+    assert done.status == 0
+    text = done.out.decode()
+    kubectl("--namespace", anywhere.namespace, "apply", "--dry-run=server", "-f", "-", stdin=text)
+    [digest] = re.findall(rf'image: "{PREFIX}womm-server:[^@]+@(sha256:[0-9a-f]{{64}})"', text)
+    with urllib.request.urlopen(manifest_request("womm-server", digest)) as answer:
+        assert answer.headers["Docker-Content-Digest"] == digest
+
+
+def manifest_request(repository: str, digest: str) -> urllib.request.Request:
+    """A request for an image's manifest to the registry."""
+    accept = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
+    url = f"http://{PREFIX}v2/{repository}/manifests/{digest}"
+    return urllib.request.Request(url, headers={"Accept": accept})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((), "womm: cluster-setup needs the file server's image"),
+        (("--build", "--image", "x"), "womm: cluster-setup needs the file server's image"),
+        (("--build",), "womm: --build needs a registry to push to"),
+    ],
+)
+def test_without_one_image_it_refuses(anywhere: Place, arguments: tuple[str, ...], error: str) -> None:
+    done = anywhere.womm("cluster-setup", *arguments)
+    assert (done.status, done.out) == (125, b"")
+    assert done.messages.splitlines()[0] == error
+
+
+def test_the_file_server_runs_where_only_restricted_pods_may(namespace: str) -> None:
+    [pod] = objects(namespace, "pods", "-l", "app.kubernetes.io/name=womm-server")
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    assert pod["spec"]["enableServiceLinks"] is False
+    container = pod["spec"]["containers"][0]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert "@sha256:" in container["image"]
+
+
+@pytest.fixture(scope="module")
+def coordinator(namespace: str, home: User) -> Iterator[Path]:
+    """A kubeconfig of the coordinator's account."""
+    token = kubectl("--namespace", namespace, "create", "token", "womm-coordinator").strip()
+    view = json.loads(good(["kubectl", "config", "view", "--raw", "--minify", "--flatten", "-o", "json"]))
+    view["users"] = [{"name": "coordinator", "user": {"token": token}}]
+    context = {"cluster": view["clusters"][0]["name"], "user": "coordinator", "namespace": namespace}
+    view["contexts"] = [{"name": "as-coordinator", "context": context}]
+    view["current-context"] = "as-coordinator"
+    path = home.root / "coordinator.kubeconfig"
+    path.write_text(json.dumps(view))
+    path.chmod(0o600)
+    yield path
+    path.unlink()
+
+
+@pytest.mark.parametrize("share", ["none", "eager"])
+def test_the_coordinators_rights_are_enough(
+    request: pytest.FixtureRequest, coordinator: Path, share: str
+) -> None:
+    place: Place = request.getfixturevalue(share)
+    done = place.womm(
+        "--kubeconfig", str(coordinator), "parallel", "--kube-pods", "2", "--", "echo", ":::", "a", "b",
+    )  # fmt: skip
+    assert (done.status, done.lines) == (0, ["a", "b"]), done.messages
+    assert done.messages.splitlines()[-1].endswith(" deleted")
+    assert "womm: " not in done.messages.replace("womm: copying", "")
+    assert place.left() == []
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "get secrets", "list secrets", "watch secrets", "update secrets",
+        "create pods", "delete pods", "patch pods", "create pods/attach", "create pods/portforward",
+        "update deployments.apps", "patch deployments.apps", "create jobs.batch",
+        "create serviceaccounts/token", "create roles.rbac.authorization.k8s.io",
+        "create rolebindings.rbac.authorization.k8s.io", "list nodes", "list namespaces",
+        "list persistentvolumes", "create services", "delete services", "list configmaps",
+    ],
+)  # fmt: skip
+def test_the_coordinator_may_not(coordinator: Path, what: str) -> None:
+    asked = call(["kubectl", "--kubeconfig", str(coordinator), "auth", "can-i", *what.split()])
+    assert asked.out.split()[-1:] == [b"no"]
+
+
+def test_the_coordinator_may_do_nothing_in_another_namespace(coordinator: Path) -> None:
+    for what in ("create deployments.apps", "list pods", "create pods/exec", "create secrets"):
+        argv = ["kubectl", "--kubeconfig", str(coordinator), "--namespace", "default", "auth", "can-i"]
+        assert call([*argv, *what.split()]).out.strip() == b"no"

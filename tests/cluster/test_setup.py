@@ -1,0 +1,192 @@
+"""womm setup: the image it makes, who jobs run as in it, and the bases that it takes and refuses."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import tempfile
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from kit import PREFIX, Place, User, call, eventually, good, objects
+
+pytestmark = pytest.mark.timeout(300)
+
+BASE = os.environ.get("WOMM_BASE_IMAGE", "")
+
+
+@pytest.fixture
+def build() -> Iterator[Callable[..., str]]:
+    """Return a function that builds an image; it is removed after the test."""
+    made = []
+
+    def build_image(dockerfile: str, **files: Path) -> str:
+        tag = f"womm-test/{uuid.uuid4().hex[:8]}"
+        with tempfile.TemporaryDirectory() as context:
+            for name, source in files.items():
+                shutil.copy(source, Path(context, name))
+            good(["docker", "build", "--quiet", "--tag", tag, "-f", "-", context], stdin=dockerfile.encode())
+        made.append(tag)
+        return tag
+
+    yield build_image
+    for tag in made:
+        good(["docker", "image", "rm", "--force", tag])
+
+
+def test_the_image_is_named_by_digest_and_its_repository_is_the_directorys_slug(
+    make_place: Callable[[str], Place],
+) -> None:
+    place = make_place("My Café_Dir (2)").setup("none")
+    image = place.config()["image"]
+    assert re.fullmatch(rf"{PREFIX}my-cafe-dir-2@sha256:[0-9a-f]{{64}}", image)
+    with urllib.request.urlopen(f"http://{PREFIX}v2/my-cafe-dir-2/tags/list") as answer:
+        assert b'"womm"' in answer.read()
+    arguments = ("parallel", "--kube-pods", "1", "-u", "--", "echo here; sleep 600; : {}", ":::", "1")
+    with place.started(*arguments) as running:
+        running.until(lambda: b"here" in running.out)
+        [pod] = objects(place.namespace, "pods", "-l", f"womm.dev/task={running.task()[10:]}")
+    assert pod["spec"]["containers"][0]["image"] == image
+    assert place.left() == []
+
+
+def test_the_prefix_is_remembered_for_the_next_directory(make_place: Callable[[str], Place]) -> None:
+    place = make_place("first").setup("none")
+    other = make_place("second")
+    done = other.womm("setup", "--yes", "--share", "none", "--quiet")
+    assert (done.status, done.out, done.messages) == (0, b"", "")
+    assert other.config()["prefix"] == place.config()["prefix"] == PREFIX
+
+
+def test_setup_has_no_output_on_stdout(make_place: Callable[[str], Place]) -> None:
+    place = make_place("silent")
+    done = place.womm("setup", "--yes", "--share", "none", "--prefix", PREFIX)
+    assert (done.status, done.out) == (0, b"")
+    assert done.messages.splitlines()[-1].startswith(f"womm: set up ({place.path}/.womm)")
+
+
+def test_a_base_without_perl_gets_it(
+    make_place: Callable[[str], Place], build: Callable[..., str]
+) -> None:
+    base = build(f"FROM {BASE}\nUSER root\nRUN rm -f /usr/bin/perl\n")
+    assert call(["docker", "run", "--rm", base, "perl", "-v"]).status == 127
+    place = make_place("no-perl").setup("none", "--base-image", base)
+    done = place.parallel("--", "perl -e 'print qq(perl {}\\n)'", ":::", "ran")
+    assert done.out == b"perl ran\n", done.messages
+
+
+def test_a_base_without_perl_and_package_manager_is_refused(
+    make_place: Callable[[str], Place], build: Callable[..., str]
+) -> None:
+    busybox = Path(shutil.which("busybox") or "")
+    assert "not a dynamic executable" in "".join(call(["ldd", busybox]).messages) or "statically" in str(
+        call(["ldd", busybox]).out
+    )
+    links = " ".join(f"/bin/{name}" for name in ("sh", "rm", "mkdir", "cat", "dirname", "chmod", "chown"))
+    dockerfile = (
+        'FROM scratch\nCOPY busybox /bin/busybox\nSHELL ["/bin/busybox", "sh", "-c"]\n'
+        f"RUN for l in {links}; do /bin/busybox ln -s busybox $l; done\n"
+    )
+    base = build(dockerfile, busybox=busybox)
+    place = make_place("bare-base")
+    done = place.womm("setup", "--yes", "--share", "none", "--prefix", PREFIX, "--base-image", base)
+    assert (done.status, done.out) == (125, b"")
+    assert "womm: no perl in the base image, and no way to install it here" in done.messages
+    assert f"womm: the image could not be built on {base}" in done.messages
+    assert not (place.path / ".womm").exists()
+
+
+def test_a_base_that_there_is_not_is_refused(make_place: Callable[[str], Place]) -> None:
+    place = make_place("no-base")
+    base = f"{PREFIX}no/such:image"
+    done = place.womm("setup", "--yes", "--share", "none", "--prefix", PREFIX, "--base-image", base)
+    assert done.status == 125
+    assert f"womm: the image could not be built on {base}" in done.messages
+
+
+@pytest.mark.parametrize("share", ["none", "eager"])
+def test_a_directory_whose_name_is_not_utf_8_is_refused(
+    make_place: Callable[[str], Place], share: str
+) -> None:
+    place = make_place(f"bytes-{share}")
+    below = os.path.join(os.fsencode(place.path), b"caf\xe9")
+    os.mkdir(below)
+    done = place.womm("setup", "--yes", "--share", share, "--prefix", PREFIX, cwd=below)
+    assert done.status == 125
+    assert done.messages.splitlines()[0] == "womm: this directory's name is not valid UTF-8"
+    assert os.listdir(below) == []
+
+
+def test_a_directory_with_a_colon_is_refused_where_it_would_be_mounted(
+    make_place: Callable[[str], Place],
+) -> None:
+    place = make_place("a:b")
+    done = place.womm("setup", "--yes", "--share", "eager", "--prefix", PREFIX)
+    assert done.status == 125
+    assert done.messages.splitlines()[0] == "womm: a directory with a ':' in its path can't be mounted in pods"
+    assert place.setup("none").parallel("--", "pwd; : {}", ":::", "1").out.decode() == f"{place.path}\n"
+
+
+@pytest.fixture(scope="module")
+def ordinary() -> Iterator[pwd.struct_passwd]:
+    """An account of this machine that is not root's."""
+    name = f"wt{uuid.uuid4().hex[:6]}"
+    good(["useradd", "--create-home", "--shell", "/bin/bash", "--uid", "4321", "--user-group", name])
+    account = pwd.getpwnam(name)
+    yield account
+    eventually(lambda: call(["pgrep", "-u", name]).status == 1)
+    good(["userdel", "--remove", name])
+
+
+def become(account: pwd.struct_passwd) -> list[str]:
+    """The beginning of a command line that runs a program as an ordinary user who may use docker.
+
+    The capability lets it find programs under a closed /root, where the sandbox and Python may be.
+    """
+    group = os.stat(os.environ["DOCKER_HOST"].removeprefix("unix://")).st_gid
+    ids = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", f"--groups={account.pw_gid},{group}"]
+    return ["setpriv", *ids, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+
+
+@pytest.mark.parametrize("share", ["none", "eager"])
+def test_an_ordinary_users_jobs_run_with_his_ids_name_and_home(
+    ordinary: pwd.struct_passwd, namespace: str, share: str
+) -> None:
+    home = Path(ordinary.pw_dir)
+    root = home / share
+    for path in (root, root / "run", root / "home", root / "config", root / "work"):
+        path.mkdir(mode=0o700)
+    shutil.copy(os.environ["KUBECONFIG"], root / "kubeconfig")
+    (root / "work" / "mine").write_text("text\n")
+    (root / "work" / "mine").chmod(0o600)
+    good(["chown", "-R", f"{ordinary.pw_uid}:{ordinary.pw_gid}", home])
+    user = User(root)
+    env = {**user.environment, "KUBECONFIG": str(root / "kubeconfig"), "HOME": str(home)}
+    env |= {"USER": ordinary.pw_name, "KUBECACHEDIR": str(root / "cache")}
+    womm = [*become(ordinary), "womm", "--namespace", namespace]
+    arguments = ("setup", "--yes", "--share", share, "--prefix", PREFIX)
+    setup = call([*womm, *arguments], cwd=root / "work", env=env)
+    assert setup.status == 0, setup.messages
+    facts = 'echo "$(id -u):$(id -g) $(id -un) $USER $LOGNAME $HOME"; : >~/x && ls -d ~/x; stat -c "%u:%g %a %n" *; : {}'
+    arguments = ("parallel", "--kube-pods", "1", "--", facts, ":::", "1")
+    done = call([*womm, *arguments], cwd=root / "work", env=env)
+    name = ordinary.pw_name
+    expected = [f"4321:{ordinary.pw_gid} {name} {name} {name} /home/{name}", f"/home/{name}/x"]
+    expected += [f"4321:{ordinary.pw_gid} 600 mine"] if share == "eager" else []
+    assert (done.status, done.out.decode().splitlines()[: len(expected)]) == (0, expected), done.messages
+    assert Place(user, namespace, root).left() == []
+
+
+def test_as_root_is_for_root(ordinary: pwd.struct_passwd, namespace: str) -> None:
+    env = {**os.environ, "HOME": ordinary.pw_dir}
+    argv = [*become(ordinary), "womm", "setup", "--yes", "--as-root", "--prefix", PREFIX]
+    done = call(argv, cwd=Path(ordinary.pw_dir), env=env)
+    assert (done.status, done.messages.splitlines()[0]) == (
+        125,
+        "womm: --as-root is for a user who is root here",
+    )
