@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from womm import pods
@@ -60,6 +61,7 @@ class Follower(threading.Thread):
         self._told: set[pods.Problem] = set()
         self._news = threading.Event()
         self._stopping = threading.Event()
+        self._had_pod = False
         self.failure: WommError | None = None
         self._write([])
 
@@ -114,9 +116,7 @@ class Follower(threading.Thread):
             if not self._stopping.is_set():
                 self._tell()
 
-    def _stop_with(self, kill: object) -> None:
-        assert callable(kill)
-
+    def _stop_with(self, kill: Callable[[], None]) -> None:
         def killer() -> None:
             self._stopping.wait()
             kill()
@@ -130,13 +130,17 @@ class Follower(threading.Thread):
             self._news.set()
 
     def _tell(self) -> None:
-        self._write(self._table.usable())
+        usable = self._table.usable()
+        self._had_pod = self._had_pod or bool(usable)
+        self._write(usable)
         for problem in self._table.problems():
-            if problem.hopeless and self.failure is None:
-                self.failure = WommError(f"the pods can't start: {problem.message}", self._log(problem))
-            elif problem not in self._told:
-                warn(f"a pod is waiting: {problem.message}")
+            if problem in self._told:
+                continue
             self._told.add(problem)
+            if problem.hopeless and not self._had_pod:
+                self.failure = WommError(f"the pods can't start: {problem.message}", self._log(problem))
+            else:
+                warn(f"a pod is waiting: {problem.message}")
         self._news.set()
 
     def _log(self, problem: pods.Problem) -> str:

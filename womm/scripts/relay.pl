@@ -12,7 +12,7 @@ use strict;
 use warnings;
 
 use constant { EINTR => 4, EPIPE => 32, SIGPIPE => 13, LOST => 255 };
-use constant PATIENCE => 0.2;    # seconds
+use constant PATIENCE => 1;      # seconds
 
 my ($pod, $nonce, @command) = @ARGV;
 my $mark = "\xf5womm:$nonce:";
