@@ -48,6 +48,14 @@ class Project:
         return KubeChoice(self.namespace, self.context, self.kubeconfig)
 
 
+def working_directory() -> Path:
+    """Where womm was called. Raises WommError if that directory is gone."""
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise WommError("this directory is gone", "cd to one that exists") from error
+
+
 def find(start: Path) -> Path | None:
     """Return the nearest directory upwards from `start` that was set up; None if there is none."""
     return next((d for d in (start, *start.parents) if (d / FILE_NAME).is_file()), None)

@@ -51,7 +51,7 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
     if options.quiet:
         be_quiet()
     sweep()
-    directory = _working_directory()
+    directory = config.working_directory()
     project = config.load(directory)
     if project.share not in ("eager", "none"):
         raise WommError(f"--share {project.share} comes later", "womm setup --share eager, or none")
@@ -132,13 +132,6 @@ def _its_own_message(bad: BadOption) -> int:
     if status == 0:
         raise bad
     return status
-
-
-def _working_directory() -> Path:
-    try:
-        return Path.cwd()
-    except OSError as error:
-        raise WommError("this directory is gone", "cd to one that exists") from error
 
 
 def _check_tools() -> None:
