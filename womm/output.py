@@ -6,6 +6,8 @@ import contextlib
 import os
 import sys
 
+from womm.errors import WommError
+
 _quiet = False
 
 
@@ -32,9 +34,20 @@ def warn(line: str) -> None:
 
 
 def data(text: str) -> None:
-    """Print what the user asked for on stdout. Raises BrokenPipeError when its reader has gone."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    """Print what the user asked for on stdout, now and whole.
+
+    Raises BrokenPipeError when its reader has gone, and WommError when it can't be written.
+    """
+    if sys.stdout is None:
+        raise WommError("standard output is closed")
+    left = text.encode(errors="surrogateescape")
+    try:
+        while left:
+            left = left[os.write(1, left) :]
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise WommError(f"standard output can't be written ({error.strerror})") from error
 
 
 def _to_stderr(line: str) -> None:

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from womm.errors import WommError
 from womm.kubectl import KubeChoice
+from womm.output import data
 
 
 class Parser(argparse.ArgumentParser):
@@ -23,6 +24,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Refuse the arguments."""
         raise WommError(message, f"see `{self.prog} --help`")
+
+    def print_help(self, file: object = None) -> None:
+        """Print the help; a reader that has gone is no crash."""
+        assert file is None
+        data(self.format_help())
 
     def understand(
         self, arguments: Sequence[str], choice: KubeChoice
