@@ -139,7 +139,9 @@ def _account(as_root: bool) -> Account:
     except KeyError:
         return Account(uid, gid, "womm", "/home/womm")
     user = known.pw_name if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", known.pw_name) else "womm"
-    plain = re.fullmatch(r"(/[A-Za-z0-9_.@+-]+){2,}", known.pw_dir) and not known.pw_dir.startswith(_SYSTEM)
+    # No component of dots: the image would get its owner's rights on another directory.
+    plain = re.fullmatch(r"(/(?!\.\.?(/|$))[A-Za-z0-9_.@+-]+){2,}", known.pw_dir)
+    plain = plain and not known.pw_dir.startswith(_SYSTEM)
     return Account(uid, gid, user, known.pw_dir if plain else f"/home/{user}")
 
 
