@@ -318,7 +318,11 @@ def test_without_a_share_there_is_no_secret_no_volume_and_no_init_container() ->
 def test_the_coordinator_has_the_rights_of_a_task_and_no_others() -> None:
     role = documents(server_manifest(SERVER))["Role"]
     assert role["rules"] == [
-        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch", "create", "delete"]},
+        {
+            "apiGroups": ["apps"],
+            "resources": ["deployments"],
+            "verbs": ["get", "list", "watch", "create", "delete"],
+        },
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create", "delete"]},
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": [""], "resources": ["services"], "verbs": ["list"]},

@@ -1,0 +1,169 @@
+"""Images: their names, their prefix, and what docker is asked for."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from conftest import Hermetic
+from hypothesis import given
+from hypothesis import strategies as st
+from stubs import DOCKER
+
+from womm import __version__, engine, image
+from womm.errors import WommError
+from womm.image import Account
+
+pytestmark = pytest.mark.usefixtures("hermetic")
+
+DIGEST = "0123456789abcdef" * 4
+
+
+@pytest.fixture
+def calls(hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a stub of docker notes its calls; it copies the context of a build to CONTEXT."""
+    hermetic.stub("docker", DOCKER)
+    monkeypatch.setenv("CALLS", str(hermetic.root / "calls"))
+    monkeypatch.setenv("CONTEXT", str(hermetic.root / "context"))
+    monkeypatch.setenv("DIGEST", DIGEST)
+    return hermetic.root / "calls"
+
+
+@pytest.mark.parametrize(
+    ("directory", "name"),
+    [
+        ("/home/ann/Work", "work"),
+        ("/home/ann/My Project (2)", "my-project-2"),
+        ("/home/ann/é à ü", "e-a-u"),
+        ("/home/ann/_x_", "x"),
+        ("/home/ann/...", "womm"),
+        ("/", "womm"),
+        ("/home/ann/\U0001f600", "womm"),
+        ("/home/ann/-a--b-", "a-b"),
+        ("/home/ann/" + "x" * 255, "x" * 100),
+    ],
+)
+def test_a_repository_is_a_slug_of_the_directorys_name(directory: str, name: str) -> None:
+    assert image.repository(directory) == name
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=255))
+def test_every_directory_has_a_repository_that_registries_take(name: str) -> None:
+    # https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests
+    assert re.fullmatch(r"[a-z0-9]+([._-][a-z0-9]+)*", image.repository(f"/home/ann/{name}"))
+
+
+@pytest.mark.parametrize(
+    ("prefix", "completed"),
+    [
+        ("registry.example.com/team/", "registry.example.com/team/"),
+        ("registry.example.com/team", "registry.example.com/team/"),
+        ("localhost:5000", "localhost:5000/"),
+        ("localhost:5000/", "localhost:5000/"),
+        ("user", "user/"),
+        ("Registry.Example.com/a_b/c-d", "Registry.Example.com/a_b/c-d/"),
+    ],
+)
+def test_a_prefix_is_completed_with_its_slash(prefix: str, completed: str) -> None:
+    assert image.check_prefix(prefix) == completed
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["/", "//", "/team/", "a//b", "a/B/", "a b/", "a/b c/", "é/", "a;b", "$(x)/", "a\n", "{{ x }}", "a@b/"],
+)
+def test_what_can_be_no_prefix_is_refused_with_an_example(prefix: str) -> None:
+    with pytest.raises(WommError, match="no registry prefix") as caught:
+        image.check_prefix(prefix)
+    assert "--prefix" in caught.value.hint
+
+
+def test_a_workers_image_is_built_and_named_by_its_digest(calls: Path, hermetic: Hermetic) -> None:
+    account = Account(1001, 1002, "ann", "/home/ann")
+    tag = "localhost:5000/work:womm"
+    built = image.build_worker(tag, "debian:12", account, "/home/ann/it's $HOME")
+    assert built == (f"localhost:5000/work@sha256:{DIGEST}", "arm64")
+    build, push, inspect = calls.read_text().splitlines()
+    assert build.startswith("docker build --file ")
+    assert f" --tag {tag} --build-arg BASE=debian:12 " in build
+    assert (push, inspect) == (f"docker push {tag}", f"docker image inspect {tag}")
+    context = hermetic.root / "context"
+    assert sorted(path.name for path in context.iterdir()) == ["account", "install-tool", "prepare-image"]
+    words = shlex.split((context / "account").read_text())
+    assert words == ["1001", "1002", "ann", "/home/ann", "/home/ann/it's $HOME"]
+
+
+def test_the_servers_image_holds_womm_and_is_named_by_tag_and_digest(calls: Path, hermetic: Hermetic) -> None:
+    name, arch = image.build_server("localhost:5000/", "debian:12")
+    assert name == f"localhost:5000/womm-server:{__version__}@sha256:{DIGEST}"
+    assert arch == "arm64"
+    context = hermetic.root / "context"
+    assert (context / "womm" / "scripts" / "server-entry").is_file()
+    assert not list(context.rglob("__pycache__"))
+
+
+def test_nothing_of_a_build_stays_in_the_temporary_directory(
+    calls: Path, hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tempfile
+
+    empty = hermetic.root / "tmp"
+    empty.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(empty))
+    image.build_worker("r/x:womm", "debian:12", Account(1, 1, "a", "/home/a"), "/x")
+    assert list(empty.iterdir()) == []
+
+
+def test_an_image_that_cannot_be_built_is_told(hermetic: Hermetic, capfd: pytest.CaptureFixture[str]) -> None:
+    hermetic.stub("docker", "#!/bin/sh\necho no space\nexit 1\n")
+    with pytest.raises(WommError, match="could not be built on debian:12"):
+        image.build_worker("r/x:womm", "debian:12", Account(1, 1, "a", "/home/a"), "/x")
+    assert capfd.readouterr() == ("", "no space\n")
+
+
+def test_an_image_that_cannot_be_pushed_is_told_with_a_way_out(hermetic: Hermetic) -> None:
+    hermetic.stub("docker", '#!/bin/sh\n[ "$1" != push ] || { echo denied >&2; exit 1; }\n')
+    with pytest.raises(WommError, match=r"r/x:womm can't be pushed .*denied") as caught:
+        engine.push("r/x:womm")
+    assert "docker login" in caught.value.hint
+
+
+@pytest.mark.parametrize("answer", ["", "digest: sha256:short", f"digest: md5:{DIGEST}"])
+def test_a_push_without_a_digest_is_told(hermetic: Hermetic, answer: str) -> None:
+    hermetic.stub("docker", f"#!/bin/sh\necho '{answer}'\n")
+    with pytest.raises(WommError, match="printed no digest"):
+        engine.push("r/x:womm")
+
+
+@pytest.mark.parametrize(
+    ("tag", "repository"),
+    [
+        ("r/x:womm", "r/x"),
+        ("localhost:5000/x:womm", "localhost:5000/x"),
+        ("localhost:5000/x", "localhost:5000/x"),
+        ("x", "x"),
+    ],
+)
+def test_a_port_is_no_tag(calls: Path, tag: str, repository: str) -> None:
+    assert engine.push(tag) == f"{repository}@sha256:{DIGEST}"
+
+
+def test_an_engine_that_does_not_answer_is_told_apart_from_one_that_is_missing(hermetic: Hermetic) -> None:
+    hermetic.stub("docker", "#!/bin/sh\nexit 1\n")
+    with pytest.raises(WommError, match="docker doesn't answer") as caught:
+        engine.check()
+    assert "daemon" in caught.value.hint
+    hermetic.only("sh")
+    with pytest.raises(WommError, match="docker is not installed") as caught:
+        engine.check()
+    assert "docs.docker.com" in caught.value.hint
+
+
+def test_a_quiet_build_is_quiet(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from womm import output
+
+    output.be_quiet()
+    image.build_worker("r/x:womm", "debian:12", Account(1, 1, "a", "/home/a"), "/x")
+    assert " --quiet " in calls.read_text().splitlines()[0]
