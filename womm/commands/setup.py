@@ -72,7 +72,6 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
     sweep()
     kube = resolve(choice)
     _preflight(kube, options.share)
-    account = _account(options.as_root)
     tag = f"{prefix}{image.repository(directory)}:womm"
     progress(f"womm: building {tag} on {options.base_image}")
     name, arch = image.build_worker(tag, options.base_image, account, directory)
@@ -141,8 +140,8 @@ def _account(as_root: bool) -> Account:
     user = known.pw_name if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", known.pw_name) else "womm"
     # No component of dots: the image would get its owner's rights on another directory.
     plain = re.fullmatch(r"(/(?!\.\.?(/|$))[A-Za-z0-9_.@+-]+){2,}", known.pw_dir)
-    plain = plain and not known.pw_dir.startswith(_SYSTEM)
-    return Account(uid, gid, user, known.pw_dir if plain else f"/home/{user}")
+    usable = plain is not None and not known.pw_dir.startswith(_SYSTEM)
+    return Account(uid, gid, user, known.pw_dir if usable else f"/home/{user}")
 
 
 def _own_distribution() -> str:
