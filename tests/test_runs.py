@@ -223,7 +223,7 @@ def test_an_undo_that_fails_is_told_and_kept_for_the_next_sweep(
     told = capfd.readouterr().err
     assert "could not clean up" in told
     assert "no route" in told
-    assert len(json.loads((client.path / "undo").read_text())) == 1
+    assert len(json.loads((client.path / "undo").read_text())["undo"]) == 1
     log.unlink()
     sweep()
     assert log.read_text().split() == ["fails"]
@@ -289,16 +289,45 @@ def test_a_run_undoes_what_it_recorded_and_forgets_it(
     good, bad = note(log, "good"), note(log, "bad", 1, "why not")
     for argv in (good, bad):
         run.record_undo(argv)
-    assert json.loads((run.path / "undo").read_text()) == [good, bad]
+    assert json.loads((run.path / "undo").read_text())["undo"] == [good, bad]
     run.undo(bad)
     assert "why not" in capfd.readouterr().err
     run.undo(good)
-    assert json.loads((run.path / "undo").read_text()) == [bad]
+    assert json.loads((run.path / "undo").read_text())["undo"] == [bad]
     run.close()
     # It stays for the sweep, because something could not be undone.
     assert run.path.is_dir()
     sweep()
     assert log.read_text().split() == ["bad", "good", "bad"]
+
+
+def test_a_dead_run_is_undone_with_the_kubeconfig_that_it_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "told"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KUBECONFIG", "its own:/and/another")
+    client = Client(["sh", "-c", f'printf %s "$KUBECONFIG" >{told}'])
+    client.kill()
+    monkeypatch.setenv("KUBECONFIG", "/somebody/elses")
+    sweep()
+    client.close()
+    assert told.read_text() == f"{tmp_path}/its own:/and/another"
+    assert os.environ["KUBECONFIG"] == "/somebody/elses"
+
+
+def test_an_undo_that_never_ends_is_given_up_told_and_kept(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runs, "_SHORT_PATIENCE", 0.5)
+    client = Client(["sleep", "99"])
+    client.kill()
+    sweep()
+    client.close()
+    messages = capfd.readouterr().err
+    assert "no end within" in messages
+    assert f"rm -r {client.path}" in messages
+    assert json.loads((client.path / "undo").read_text())["undo"] == [["sleep", "99"]]
 
 
 def test_a_run_that_ends_leaves_neither_processes_nor_files() -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 #: left of one whose client died.
 RUN_VARIABLE = "WOMM_RUN"
 
+#: The status of a command that took longer than it might (as timeout(1) has it).
+TIMED_OUT = 124
 
 # sh raises for statuses that it isn't told of; deaths by a signal are negative.
 _ANY_STATUS = list(range(-64, 256))
@@ -84,10 +86,12 @@ def attempt(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     detached: bool = False,
+    patience: float | None = None,
 ) -> Done:
     """Run `argv` to its end and return what it left, whatever its exit status.
 
-    Raises WommError for an argument that is not valid UTF-8, which `sh` can't carry.
+    After `patience` seconds it is killed; its status is then TIMED_OUT. Raises WommError for an argument
+    that is not valid UTF-8, which `sh` can't carry.
     """
     import sh  # noqa: PLC0415 - 0.15 s, and `womm --help` needs none of it
 
@@ -96,17 +100,21 @@ def attempt(
             argument.encode()
         except UnicodeEncodeError as error:
             raise WommError(f"{argv[0]}: {argument!r} is not valid UTF-8", "choose another name") from error
-    done = sh.Command(tool(argv[0]))(
-        *argv[1:],
-        # sh hands children a pty as stdout by default; kubectl and docker then colour and wrap.
-        _tty_out=False,
-        _in=stdin,
-        _env={**os.environ, **(env or {})},
-        _cwd=None if cwd is None else str(cwd),
-        _ok_code=_ANY_STATUS,
-        _new_session=detached,
-        _return_cmd=True,
-    )
+    try:
+        done = sh.Command(tool(argv[0]))(
+            *argv[1:],
+            # sh hands children a pty as stdout by default; kubectl and docker then colour and wrap.
+            _tty_out=False,
+            _in=stdin,
+            _env={**os.environ, **(env or {})},
+            _cwd=None if cwd is None else str(cwd),
+            _ok_code=_ANY_STATUS,
+            _new_session=detached,
+            _timeout=patience,
+            _return_cmd=True,
+        )
+    except sh.TimeoutException:
+        return Done(TIMED_OUT, b"", f"no end within {patience:.0f} s".encode())
     status = done.exit_code if done.exit_code >= 0 else 128 - done.exit_code
     return Done(status, done.stdout, done.stderr)
 

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,10 @@ from womm.files import SCRIPTS
 from womm.kubectl import Kube
 from womm.output import warn
 from womm.process import RUN_VARIABLE, attempt, end_all
+
+# Seconds that taking something back may take: at the end of its own run, and when a later womm does it.
+_PATIENCE = 60.0
+_SHORT_PATIENCE = 15.0
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -34,6 +39,8 @@ class Run:
         directory = runs_directory()
         self.path = directory / self.task
         self._undo: list[list[str]] = []
+        # The shell that the next womm is called in may have another one.
+        self._kubeconfig = _absolute(os.environ.get("KUBECONFIG", ""))
         with _exclusively(directory):
             self.path.mkdir(mode=0o700)
             self._lock = _lock(self.path)
@@ -58,13 +65,17 @@ class Run:
     def record_undo(self, argv: Sequence[str]) -> None:
         """Keep `argv` as something to be run if this client dies before it runs it itself."""
         self._undo.append(list(argv))
-        self.write("undo", json.dumps(self._undo).encode())
+        self._write_undo()
 
     def undo(self, argv: Sequence[str]) -> None:
         """Run an undo command, tell if it fails, and forget it if it doesn't."""
-        if _take_back(argv):
+        if _take_back(argv, self._kubeconfig, _PATIENCE):
             self._undo.remove(list(argv))
-            self.write("undo", json.dumps(self._undo).encode())
+            self._write_undo()
+
+    def _write_undo(self) -> None:
+        recorded = {"kubeconfig": self._kubeconfig, "undo": self._undo}
+        self.write("undo", json.dumps(recorded).encode())
 
     def close(self) -> None:
         """End what is left of the run's processes. Its directory stays if something could not be undone."""
@@ -99,9 +110,11 @@ def sweep() -> None:
     for path in _dead_runs():
         warn(f"cleaning up after run {path.name}, whose womm died")
         _end_processes(path)
-        left = [argv for argv in reversed(_recorded(path)) if not _take_back(argv)]
+        kubeconfig, undo = _recorded(path)
+        left = [argv for argv in reversed(undo) if not _take_back(argv, kubeconfig, _SHORT_PATIENCE)]
         if left:
-            (path / "undo").write_text(json.dumps(left[::-1]))
+            warn(f"→ the next womm command tries again; if it never can: rm -r {path}")
+            (path / "undo").write_text(json.dumps({"kubeconfig": kubeconfig, "undo": left[::-1]}))
         else:
             shutil.rmtree(path, ignore_errors=True)
 
@@ -142,21 +155,26 @@ def _lock(path: Path) -> int:
     return descriptor
 
 
-def _recorded(path: Path) -> list[list[str]]:
+def _recorded(path: Path) -> tuple[str, list[list[str]]]:
     try:
-        recorded: list[list[str]] = json.loads((path / "undo").read_text())
-    except (FileNotFoundError, ValueError):
+        recorded = json.loads((path / "undo").read_text())
+        return recorded["kubeconfig"], recorded["undo"]
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
         # Not valid: the machine went down while it was written.
-        return []
-    return recorded
+        return "", []
 
 
-def _take_back(argv: Sequence[str]) -> bool:
-    done = attempt(argv, detached=True)
+def _take_back(argv: Sequence[str], kubeconfig: str, patience: float) -> bool:
+    env = {"KUBECONFIG": kubeconfig} if kubeconfig else {}
+    done = attempt(argv, env=env, detached=True, patience=patience)
     if done.status != 0 and b"NotFound" not in done.stderr:
-        warn(f"could not clean up: {' '.join(argv)}: {done.stderr.decode(errors='replace').strip()}")
+        warn(f"could not clean up: {shlex.join(argv)}: {done.stderr.decode(errors='replace').strip()}")
         return False
     return True
+
+
+def _absolute(kubeconfig: str) -> str:
+    return ":".join(os.path.abspath(part) for part in kubeconfig.split(":") if part)
 
 
 def _end_processes(path: Path) -> None:
