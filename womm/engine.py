@@ -31,12 +31,15 @@ def build(context: Path, dockerfile: Path, tag: str, base_image: str) -> None:
     """Build the image `tag` from `context`, on `base_image`. Its steps are shown on stderr."""
     argv = ["docker", "build", "--file", str(dockerfile), "--tag", tag]
     argv += ["--build-arg", f"BASE={base_image}"]
-    argv += ["--quiet"] if is_quiet() else []
+    # Even with --quiet docker has its own notes to tell, and the image's number.
+    build_, quiet = (run, ["--quiet"]) if is_quiet() else (show, [])
     try:
-        show([*argv, str(context)])
+        build_([*argv, *quiet, str(context)])
     except CommandFailed as failure:
+        shown = f" ({failure.message})" if is_quiet() else ""
         raise WommError(
-            f"the image could not be built on {base_image}", "docker's own lines above say why"
+            f"the image could not be built on {base_image}{shown}",
+            "docker's own lines above say why",
         ) from failure
 
 

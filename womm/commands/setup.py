@@ -68,6 +68,7 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
     if not prefix:
         raise WommError("which registry takes the image?", "--prefix REGISTRY/")
     prefix = image.check_prefix(prefix)
+    account = _account(options.as_root)
     directory = _check_directory(config.working_directory(), options.share)
     sweep()
     kube = resolve(choice)
