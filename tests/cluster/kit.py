@@ -1,4 +1,4 @@
-"""What the cluster tests are made of: programs run to their end, a user with a home, a place to run womm in."""
+"""What cluster tests are made of: programs run to their end, a user with a home, a place for womm."""
 
 from __future__ import annotations
 
@@ -169,24 +169,22 @@ class Place:
         self, *arguments: str | bytes, cwd: Path | None = None, own_group: bool = False, **env: str
     ) -> Iterator[Running]:
         """Start womm in this place; at the end of the context it is interrupted if it still runs."""
-        out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
-        process = subprocess.Popen(
-            ["womm", "--namespace", self.namespace, *arguments],
-            cwd=cwd or self.path,
-            env={**self.user.environment, **env},
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            start_new_session=own_group,
-        )
-        running = Running(process, out, err)
-        try:
-            yield running
-        finally:
-            if process.poll() is None:
-                running.interrupt(signal.SIGINT)
-            out.close()
-            err.close()
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = subprocess.Popen(
+                ["womm", "--namespace", self.namespace, *arguments],
+                cwd=cwd or self.path,
+                env={**self.user.environment, **env},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=own_group,
+            )
+            running = Running(process, out, err)
+            try:
+                yield running
+            finally:
+                if process.poll() is None:
+                    running.interrupt(signal.SIGINT)
 
     def shell(self, script: str, *arguments: str) -> Done:
         """Run a script of bash in this place."""

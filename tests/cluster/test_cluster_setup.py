@@ -59,7 +59,9 @@ def test_build_pushes_the_image_whose_digest_it_prints(anywhere: Place) -> None:
 
 def manifest_request(repository: str, digest: str) -> urllib.request.Request:
     """A request for an image's manifest to the registry."""
-    accept = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
+    accept = (
+        "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
+    )
     url = f"http://{PREFIX}v2/{repository}/manifests/{digest}"
     return urllib.request.Request(url, headers={"Accept": accept})
 

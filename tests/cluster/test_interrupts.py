@@ -120,7 +120,8 @@ def test_a_deployment_that_somebody_deletes_is_no_reason_to_hang(none: Place) ->
 
 
 def test_a_closed_stdout_ends_the_run(none: Place) -> None:
-    script = 'womm --namespace "$1" parallel --kube-pods 1 --line-buffer -- "yes {}" ::: a | head -n 2; echo ${PIPESTATUS[0]}'
+    womm = 'womm --namespace "$1" parallel --kube-pods 1 --line-buffer -- "yes {}" ::: a'
+    script = womm + " | head -n 2; echo ${PIPESTATUS[0]}"
     done = none.shell(script, none.namespace)
     assert done.out.split()[:2] == [b"a", b"a"]
     assert done.out.split()[2] != b"0"

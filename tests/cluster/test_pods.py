@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,14 +66,14 @@ def look(place: Place, *options: str, job: str = FACTS) -> Seen:
 
 
 @pytest.fixture(scope="module", params=["none", "eager"])
-def seen(request: pytest.FixtureRequest) -> Iterator[Seen]:
+def seen(request: pytest.FixtureRequest) -> Seen:
     """A run in a namespace where only "restricted" pods may run, with each kind of share."""
     place: Place = request.getfixturevalue(request.param)
     options = ["--kube-mem", "96Mi", "--kube-cpu", "0.05"]
     options += ["--kube-node-selector", f"kubernetes.io/hostname={node()['metadata']['name']}"]
     options += ["--kube-node-selector", "kubernetes.io/os=linux"]
     options += ["--kube-toleration", "example.com/spot", "--kube-toleration", "gpu"]
-    yield look(place, *options)
+    return look(place, *options)
 
 
 def node() -> dict[str, Any]:
@@ -175,7 +175,8 @@ def test_orphans_of_jobs_are_reaped(none: Place) -> None:
         " while grep -qs '^State:.[SRD]' /proc/$p/status; do sleep 0.1; done; done;"
         " wc -l </tmp/orphans; cat /proc/[0-9]*/status 2>/dev/null | grep -c '^State:.Z'; : {}"
     )
-    done = none.parallel("-k", "--", "if [ {} -lt 3 ]; then %s; else %s; fi" % (leave, count), ":::", *"123")
+    command = "if [ {} -lt 3 ]; then " + leave + "; else " + count + "; fi"
+    done = none.parallel("-k", "--", command, ":::", *"123")
     assert done.out.split() == [b"8", b"0"]
 
 

@@ -70,9 +70,7 @@ def test_setup_has_no_output_on_stdout(make_place: Callable[[str], Place]) -> No
     assert done.messages.splitlines()[-1].startswith(f"womm: set up ({place.path}/.womm)")
 
 
-def test_a_base_without_perl_gets_it(
-    make_place: Callable[[str], Place], build: Callable[..., str]
-) -> None:
+def test_a_base_without_perl_gets_it(make_place: Callable[[str], Place], build: Callable[..., str]) -> None:
     base = build(f"FROM {BASE}\nUSER root\nRUN rm -f /usr/bin/perl\n")
     assert call(["docker", "run", "--rm", base, "perl", "-v"]).status == 127
     place = make_place("no-perl").setup("none", "--base-image", base)
@@ -84,9 +82,6 @@ def test_a_base_without_perl_and_package_manager_is_refused(
     make_place: Callable[[str], Place], build: Callable[..., str]
 ) -> None:
     busybox = Path(shutil.which("busybox") or "")
-    assert "not a dynamic executable" in "".join(call(["ldd", busybox]).messages) or "statically" in str(
-        call(["ldd", busybox]).out
-    )
     links = " ".join(f"/bin/{name}" for name in ("sh", "rm", "mkdir", "cat", "dirname", "chmod", "chown"))
     dockerfile = (
         'FROM scratch\nCOPY busybox /bin/busybox\nSHELL ["/bin/busybox", "sh", "-c"]\n'
@@ -128,7 +123,9 @@ def test_a_directory_with_a_colon_is_refused_where_it_would_be_mounted(
     place = make_place("a:b")
     done = place.womm("setup", "--yes", "--share", "eager", "--prefix", PREFIX)
     assert done.status == 125
-    assert done.messages.splitlines()[0] == "womm: a directory with a ':' in its path can't be mounted in pods"
+    assert (
+        done.messages.splitlines()[0] == "womm: a directory with a ':' in its path can't be mounted in pods"
+    )
     assert place.setup("none").parallel("--", "pwd; : {}", ":::", "1").out.decode() == f"{place.path}\n"
 
 
@@ -172,7 +169,8 @@ def test_an_ordinary_users_jobs_run_with_his_ids_name_and_home(
     arguments = ("setup", "--yes", "--share", share, "--prefix", PREFIX)
     setup = call([*womm, *arguments], cwd=root / "work", env=env)
     assert setup.status == 0, setup.messages
-    facts = 'echo "$(id -u):$(id -g) $(id -un) $USER $LOGNAME $HOME"; : >~/x && ls -d ~/x; stat -c "%u:%g %a %n" *; : {}'
+    facts = 'echo "$(id -u):$(id -g) $(id -un) $USER $LOGNAME $HOME"; : >~/x && ls -d ~/x;'
+    facts += ' stat -c "%u:%g %a %n" *; : {}'
     arguments = ("parallel", "--kube-pods", "1", "--", facts, ":::", "1")
     done = call([*womm, *arguments], cwd=root / "work", env=env)
     name = ordinary.pw_name

@@ -14,10 +14,19 @@ from kit import PREFIX, Place, Running, call, good, kubectl, new_namespace, obje
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("clean")]
 
 LISTING = r"""
-find . -mindepth 1 \( -type d -printf '%y %m %U:%G %P\0' -o -printf '%y %m %U:%G %n %s %T@ %l %P\0' \) | sort -z
+find . -mindepth 1 -type d -printf '%y %m %U:%G %P\0' | sort -z
+find . -mindepth 1 ! -type d -printf '%y %m %U:%G %n %s %T@ %l %P\0' | sort -z
 find . -type f -print0 | sort -z | xargs -0 sha256sum -z"""
 
-ODD = [b"a blank", b"'quote'", b'"quotes"', b"back\\slash", b"new\nline", "naïve ☃".encode(), b"bytes\xff\xfe"]
+ODD = [
+    b"a blank",
+    b"'quote'",
+    b'"quotes"',
+    b"back\\slash",
+    b"new\nline",
+    "naïve ☃".encode(),
+    b"bytes\xff\xfe",
+]
 ODD += [b"-n", b"$ID", b"{{ }}", b"`id`", b"*", b"#", b"~", b"a:b", b"  ", b"tab\t", b"%s"]
 
 
@@ -39,7 +48,12 @@ def fill(root: Path) -> None:
     (root / "closed" / "file").write_text("x")
     (root / "closed").chmod(0o555)
     (root / "group").mkdir(mode=0o2775)
-    for name, target in (("link", "empty"), ("dangling", "nowhere"), ("absolute", "/etc/passwd"), ("up", "../x")):
+    for name, target in (
+        ("link", "empty"),
+        ("dangling", "nowhere"),
+        ("absolute", "/etc/passwd"),
+        ("up", "../x"),
+    ):
         (root / name).symlink_to(target)
     os.link(root / "mode-600", root / "hard-link")
     with (root / "sparse").open("wb") as sparse:
@@ -209,7 +223,8 @@ def test_a_file_that_goes_away_does_not_fail_the_copy(make_place: Callable[[str]
     place = make_place("busy")
     place.setup("eager")
     churn = (
-        'mkdir churn; (while :; do for i in 1 2 3 4 5 6 7 8 9; do echo x >churn/$i; done; rm -f churn/*; done) & p=$!;'
+        "mkdir churn; (while :; do for i in 1 2 3 4 5 6 7 8 9; do echo x >churn/$i; done; rm churn/*;"
+        " done) & p=$!;"
         ' womm --namespace "$1" parallel --kube-pods 1 -- echo ::: done; s=$?; kill $p; exit $s'
     )
     done = place.shell(churn, place.namespace)
