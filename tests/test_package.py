@@ -107,9 +107,7 @@ def installed(
     shutil.rmtree(home)
 
 
-def test_what_is_installed_is_what_the_checkout_has(
-    checkout: Path, installed: Path, tmp_path: Path
-) -> None:
+def test_what_is_installed_is_what_the_checkout_has(checkout: Path, installed: Path, tmp_path: Path) -> None:
     where = "import pathlib, womm; print(pathlib.Path(womm.__file__).parent.parent)"
     site = Path(succeed([installed / "bin" / "python", "-c", where], tmp_path).strip())
     assert site.is_relative_to(installed)
