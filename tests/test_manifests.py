@@ -85,7 +85,10 @@ def test_the_manifest_is_the_one_that_was_looked_at(name: str, manifest: Any) ->
 
 @pytest.mark.parametrize("text", NASTY)
 def test_a_nasty_value_stays_what_it_is(text: str) -> None:
-    assert yaml.load(f"a: {{b: {quote(text)}}}", Loader=yaml.CSafeLoader) == {"a": {"b": text}}
+    # Beside a line break, YAML would swallow blanks.
+    for value in (text, f"a {text} b"):
+        assert yaml.load(f"a: {{b: {quote(value)}}}", Loader=yaml.CSafeLoader) == {"a": {"b": value}}
+        assert len(quote(value).splitlines()) == 1
 
 
 @settings(max_examples=500)
