@@ -68,7 +68,7 @@ def test_setup_refuses_with_the_way_out(here: Path, arguments: list[str], messag
 
 @pytest.mark.parametrize(
     "directory",
-    ["/", "/etc", "/usr/local/src", "/bin", "/dev/shm", "/run/user/0", "/lib64", "/proc", "/sys/x"],
+    ["/", "/etc", "/usr", "/usr/lib", "/bin", "/dev/shm", "/run", "/lib64", "/proc", "/proc/1", "/sys/x"],
 )
 def test_a_directory_that_pods_need_themselves_is_not_shared(directory: str) -> None:
     with pytest.raises(WommError, match="pods need their own") as caught:
@@ -78,7 +78,17 @@ def test_a_directory_that_pods_need_themselves_is_not_shared(directory: str) -> 
 
 
 @pytest.mark.parametrize(
-    "directory", ["/home/ann", "/etcetera", "/usrlocal/x", "/srv", "/root/work", "/mnt/é ü"]
+    "directory",
+    [
+        "/home/ann",
+        "/etcetera",
+        "/usrlocal/x",
+        "/usr/local/src",
+        "/run/user/0/x",
+        "/srv",
+        "/root/work",
+        "/mnt/é ü",
+    ],
 )
 def test_other_directories_are_shared(directory: str) -> None:
     assert setup._check_directory(Path(directory), "eager") == directory
@@ -139,6 +149,8 @@ def test_nobody_else_gets_root(monkeypatch: pytest.MonkeyPatch) -> None:
         ("ann", "/home/ann\n", ("ann", "/home/ann")),
         ("ann", "/home/é", ("ann", "/home/ann")),
         ("ann", "/usr/share/ann", ("ann", "/home/ann")),
+        ("ann", "/proc/ann", ("ann", "/home/ann")),
+        ("ann", "/runners/ann", ("ann", "/runners/ann")),
         ("ann", "/home/../etc", ("ann", "/home/ann")),
         ("ann", "/home/./ann", ("ann", "/home/ann")),
         ("-rf", "/home/rf", ("womm", "/home/rf")),

@@ -20,21 +20,10 @@ from womm.runs import sweep
 
 _SHARES = ("lazy", "eager", "syncback", "none")
 _LATER = ("lazy", "syncback")
-#: Where a mounted share would hide what every program in the pod needs.
-_SYSTEM = (
-    "/bin",
-    "/boot",
-    "/dev",
-    "/etc",
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/proc",
-    "/run",
-    "/sbin",
-    "/sys",
-    "/usr",
-)
+#: What every program in the pod needs: no share may be mounted on it or above it.
+_NEEDED = ("/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr/bin", "/usr/lib")
+#: Where nobody's files are, neither a share nor a home.
+_KERNEL = ("/dev", "/proc", "/sys")
 #: Who root's jobs run as in the pods, unless setup is told otherwise.
 _ORDINARY = 1000
 
@@ -104,15 +93,18 @@ def _check_directory(directory: Path, share: str) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         raise WommError("this directory's name is not valid UTF-8", "work in one whose name is") from error
-    if share != "none" and (
-        text == "/" or text.startswith(tuple(f"{d}/" for d in _SYSTEM)) or text in _SYSTEM
-    ):
+    hidden = any(_is_within(needed, text) for needed in _NEEDED)
+    if share != "none" and (hidden or any(_is_within(text, place) for place in _KERNEL)):
         raise WommError(f"{text} can't be shared: pods need their own", "--share none, or another directory")
     if ":" in text and share != "none":
         raise WommError(
             "a directory with a ':' in its path can't be mounted in pods", "--share none, or rename it"
         )
     return text
+
+
+def _is_within(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
 def _preflight(kube: Kube, share: str) -> None:
@@ -141,7 +133,7 @@ def _account(as_root: bool) -> Account:
     user = known.pw_name if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", known.pw_name) else "womm"
     # No component of dots: the image would get its owner's rights on another directory.
     plain = re.fullmatch(r"(/(?!\.\.?(/|$))[A-Za-z0-9_.@+-]+){2,}", known.pw_dir)
-    usable = plain is not None and not known.pw_dir.startswith(_SYSTEM)
+    usable = plain is not None and not any(_is_within(known.pw_dir, place) for place in (*_NEEDED, "/usr"))
     return Account(uid, gid, user, known.pw_dir if usable else f"/home/{user}")
 
 
