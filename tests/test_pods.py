@@ -136,7 +136,7 @@ def test_the_scheduler_is_quoted() -> None:
     ("reason", "hopeless"),
     [
         ("ErrImagePull", False),
-        ("ImagePullBackOff", False),
+        ("ImagePullBackOff", True),
         ("CreateContainerConfigError", False),
         ("InvalidImageName", True),
         ("ErrImageNeverPull", True),

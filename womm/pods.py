@@ -12,8 +12,10 @@ from typing import Any
 CONTAINER = "womm"
 
 # A container's reasons to wait that are worth telling; the first group no waiting will mend.
-_HOPELESS = {"InvalidImageName", "ErrImageNeverPull", "CreateContainerError", "RunContainerError"}
-_EXPLAINED = _HOPELESS | {"ErrImagePull", "ImagePullBackOff", "CreateContainerConfigError"}
+_HOPELESS = {
+    "CreateContainerError", "ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "RunContainerError",
+}  # fmt: skip
+_EXPLAINED = _HOPELESS | {"ErrImagePull", "CreateContainerConfigError"}
 # A container that failed so often will fail again.
 _TRIES = 3
 
