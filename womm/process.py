@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -128,13 +129,16 @@ def show(argv: Sequence[str], *, cwd: Path | None = None) -> None:
         raise CommandFailed(list(argv), status, b"", b"its last lines are above")
 
 
-def foreground(argv: Sequence[str | bytes], env: Mapping[str, str]) -> int:
+def foreground(argv: Sequence[str | bytes], env: Mapping[str, str], *, reads: bool = True) -> int:
     """Run `argv` with the user's own stdin, stdout and stderr; return its exit status (128+n).
+
+    Unless it `reads`, its stdin is empty.
 
     When an exception (a signal's Interrupted) ends the wait, the process and all its descendants
     are ended first.
     """
-    process = subprocess.Popen(argv, env=dict(env), close_fds=True, restore_signals=True)
+    stdin = None if reads else subprocess.DEVNULL
+    process = subprocess.Popen(argv, stdin=stdin, env=dict(env), close_fds=True, restore_signals=True)
     try:
         status = process.wait()
     except BaseException:
@@ -181,12 +185,24 @@ def end_all(processes: Sequence[psutil.Process], grace: float = 1.0) -> None:
     """End these psutil processes: TERM, then KILL after `grace` seconds. One that is gone is fine."""
     import psutil  # noqa: PLC0415 - only on the way out
 
-    for signum, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, grace)):
+    for signum in (signal.SIGTERM, signal.SIGKILL):
         for process in processes:
             try:
                 process.send_signal(signum)
             except psutil.NoSuchProcess:
                 continue
-        _, processes = psutil.wait_procs(processes, timeout=patience)
+        deadline = time.monotonic() + grace
+        while (processes := [p for p in processes if not _has_ended(p)]) and time.monotonic() < deadline:
+            time.sleep(0.02)
         if not processes:
             return
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    # A zombie has ended; who is to reap it may take its time.
+    import psutil  # noqa: PLC0415 - only on the way out
+
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

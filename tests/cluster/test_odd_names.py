@@ -23,7 +23,8 @@ SPECIAL = [
     b"---", b"--", b"-n", b"$ID", b"${HOME}", b"$(id)", b"`id`", b"{{ }}", b"{}", b"{1}", b"{#}", b"{%}",
     b"\\d+", b"\\n", b"\\\\", b'"', b"'", b"''", b" ", b"  ", b"\t", b"\n", b"\n\n", b"\r\n", b"*", b"?",
     b"~", b"#", b"!", b"!!", b"&", b"|", b";", b"<", b">", b"%", b"%s", b"^", b"=", b":::", b"\xff\xfe",
-    b"\xc3", "é".encode(), "☃".encode(), "日本".encode(), "\u202e".encode(), b"\x1b[31m", b"A", b"0", b"@", b"$$",
+    b"\xc3", "é".encode(), "☃".encode(), "日本".encode(), "\u202e".encode(), b"\x1b[31m", b"A", b"0", b"@",
+    b"$$",
 ]  # fmt: skip
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 
 from womm import config, signals
 from womm.config import Project
@@ -112,11 +113,13 @@ def help_text() -> str:
     return _USAGE + "".join(rows) + _THEIRS
 
 
-def _gnu_parallel(arguments: Sequence[str], added: dict[str, str] | None = None) -> int:
-    return foreground([tool("perl"), str(PARALLEL), *arguments], _environment(added or {}))
+def _gnu_parallel(
+    arguments: Sequence[str], added: Mapping[str, str] = MappingProxyType({}), *, reads: bool = True
+) -> int:
+    return foreground([tool("perl"), str(PARALLEL), *arguments], _environment(added), reads=reads)
 
 
-def _environment(added: dict[str, str]) -> dict[str, str]:
+def _environment(added: Mapping[str, str]) -> dict[str, str]:
     # Defaults from PARALLEL would override the login file's slots; PARALLEL_SHELL names a shell of
     # this machine. RSYNC_OLD_ARGS: GNU parallel quotes names for its own transfers itself.
     # POSIXLY_CORRECT changes how it reads its options.
@@ -128,7 +131,7 @@ def _environment(added: dict[str, str]) -> dict[str, str]:
 def _its_own_message(bad: BadOption) -> int:
     """Let GNU parallel say itself what it does not understand. Raises `bad` if it does understand."""
     # The bad option stands last: one that lacks its value must not take another word for it.
-    status = _gnu_parallel(["--dry-run", *bad.arguments])
+    status = _gnu_parallel(["--dry-run", *bad.arguments], reads=False)
     if status == 0:
         raise bad
     return status
