@@ -241,8 +241,7 @@ every_byte() {
 @test "login: a reader that has enough ends the job" {
   timeout 20 bash "$SCRIPTS/login" pod1 -- 'echo $$ >pid; exec yes' | head -n 1 >"$BED/out"
   [[ $(<"$BED/out") == y ]]
-  gone() { ! kill -0 "$(<"$WORK/pid")" 2>/dev/null; }
-  eventually gone
+  eventually ended_process "$(<"$WORK/pid")"
 }
 
 @test "login: what a job leaves running does not keep it" {

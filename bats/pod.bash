@@ -71,3 +71,17 @@ milliseconds() {
 quoted() {
   printf "'%s'" "${1//\'/\'\\\'\'}"
 }
+
+# in_pid_namespace: run $@ as process 1 of a PID namespace; not root, of a user namespace, too.
+in_pid_namespace() {
+  if [[ $(id -u) -eq 0 ]]; then
+    exec unshare --pid --fork --mount-proc --kill-child -- "$@"
+  else
+    exec unshare --user --map-current-user --pid --fork --mount-proc --kill-child -- "$@"
+  fi
+}
+
+# ended_process: whether process $1 has ended, if maybe nobody has waited for it.
+ended_process() {
+  [[ $(ps -o stat= -p "$1") != [!Z]* ]]
+}

@@ -139,10 +139,10 @@ relay() {
 }
 
 @test "relay: a slow reader gets everything" {
-  relay 'seq 200000; touch done; marks 0' | {
+  relay 'seq 200000; touch written; marks 0' | {
     # The job is done writing only when most of it has been read: a pipe holds 64 KiB.
     read -r first
-    [[ ! -e done ]] || touch early
+    [[ ! -e written ]] || touch early
     echo "$first"
     cat
   } >out

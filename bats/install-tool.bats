@@ -1,0 +1,96 @@
+#!/usr/bin/env bats
+# install-tool with package managers that only note what they were asked, on a PATH that has nothing else.
+# shellcheck disable=SC2016 # the programs' text is for a shell of their own
+
+bats_require_minimum_version 1.5.0
+load pod
+
+setup() {
+  make_run
+  # rm must be a stand-in: the real one would empty this machine's package lists.
+  note rm
+}
+
+teardown() {
+  drop_run
+}
+
+# note: have a program $1 that notes its call, and does $2.
+note() {
+  printf '#!/bin/sh\necho "$(/usr/bin/basename "$0") $*" >>"$BED/noted"\n%s\n' "${2-}" >"$BED/bin/$1"
+  chmod 0755 "$BED/bin/$1"
+}
+
+# install: call install-tool for $1, under each shell that images have; the PATH is the stand-ins'.
+install() {
+  PATH=$BED/bin "${SHELL_OF_IMAGE:-/bin/sh}" "$SCRIPTS/install-tool" "$@"
+}
+
+# installing: a manager $1 that puts the tool $2 in place.
+installing() {
+  note "$1" "printf '#!/bin/sh\n' >'$BED/bin/$2'; /bin/chmod 0755 '$BED/bin/$2'"
+}
+
+@test "install-tool: where the program works nothing is done" {
+  note apt-get
+  program perl 'exit 0'
+  run install perl
+  [[ $status -eq 0 && -z $output && ! -e $BED/noted ]]
+}
+
+@test "install-tool: a program that is there and does not run is installed again" {
+  program perl 'exit 127'
+  installing apt-get perl
+  run install perl
+  [[ $status -eq 0 ]]
+  grep -q 'apt-get .* --reinstall install perl-base$' "$BED/noted"
+}
+
+@test "install-tool: without a package manager it says the way out" {
+  run -1 install perl
+  [[ ${lines[-1]} == *'choose another --base-image, or one that has it' ]]
+}
+
+@test "install-tool: a manager that fails, or installs nothing, is an error" {
+  note apk 'exit 1'
+  run -1 install rsync
+  note apk
+  run -1 install rsync
+  [[ ${lines[-1]} == 'womm: no rsync in the base image'* ]]
+}
+
+@test "install-tool: each package manager is asked in its own words, under dash and busybox" {
+  local manager wanted shell
+  # busybox by a link of this name is its sh.
+  ln -s "$(type -P busybox)" "$BED/sh"
+  for shell in "$(type -P dash)" "$BED/sh"; do
+    while IFS='|' read -r manager wanted; do
+      rm -f "$BED"/bin/* "$BED/noted"
+      note rm
+      installing "$manager" perl
+      SHELL_OF_IMAGE=$shell run install perl
+      [[ $status -eq 0 ]]
+      [[ $(grep install "$BED/noted" || grep add "$BED/noted" || grep -- -S "$BED/noted") == "$manager $wanted" ]]
+    done <<'TABLE'
+apt-get|-q -y --no-install-recommends --reinstall install perl-base
+apk|add --no-cache perl
+dnf|-y install perl-interpreter
+microdnf|-y install perl-interpreter
+yum|-y install perl
+zypper|--non-interactive install perl
+pacman|-Sy --noconfirm perl
+TABLE
+  done
+}
+
+@test "install-tool: apt's lists are fetched before, and removed after" {
+  installing apt-get rsync
+  run install rsync
+  [[ $status -eq 0 ]]
+  [[ $(cut -d ' ' -f 1-3 "$BED/noted") == $'apt-get -q update\napt-get -q -y\nrm -rf /var/lib/apt/lists/'* ]]
+}
+
+@test "install-tool: without a name it says its usage" {
+  run -2 install
+  [[ $output == 'usage: install-tool '* ]]
+}

@@ -1,0 +1,226 @@
+#!/usr/bin/env bats
+# server-share, with server-entry, kube-rsh and share-pull around it: a real rsync on the loopback, no cluster.
+
+bats_require_minimum_version 1.5.0
+load server
+
+setup() {
+  make_server
+  # As server-entry makes them.
+  as_user mkdir -m 0700 "$WOMM_ROOT"/{shares,modules,secrets}
+  HERE=$BED/here
+  mkdir "$HERE"
+}
+
+teardown() {
+  drop_server
+}
+
+@test "server-share: what is pushed is what a pod pulls: names, modes, times, links, holes" {
+  start_server
+  cd "$HERE" || return
+  mkdir -p 'a b' .hidden $'new\nline' $'not\xffutf8' -- '-dash' empty
+  echo 1 >'a b/c d' && echo 2 >.hidden/.x && echo 3 >$'new\nline/\t' && echo 4 >$'not\xffutf8/\xfe' && echo 5 >./-dash/-f
+  echo run >program && chmod 0755 program
+  echo read >readonly && chmod 0444 readonly
+  mkdir closed && echo in >closed/file && chmod 0555 closed
+  touch -d '2001-02-03 04:05:06.789012345' program
+  ln -s 'a b/c d' link && ln -s /etc/passwd absolute && ln -s nowhere dangling && ln -s .. up
+  ln program hard
+  truncate -s 10M hole && printf x >>hole
+  : >zero
+  publish "$HERE" taska key
+  pull taska "$BED/pod/files"
+  diff <(listing "$HERE") <(listing "$BED/pod/files")
+  [[ $BED/pod/files/hard -ef $BED/pod/files/program ]]
+  (($(stat -c %b "$BED/pod/files/hole") < 1000))
+  chmod 0755 closed "$BED/pod/files/closed"
+}
+
+@test "server-share: an empty directory is a share, too" {
+  start_server
+  publish "$HERE" taska key
+  pull taska "$BED/pod/files"
+  [[ -d $BED/pod/files && -z $(ls -A "$BED/pod/files") ]]
+}
+
+@test "server-share: what is pulled belongs to who pulls it" {
+  start_server
+  echo 1 >"$HERE/file"
+  publish "$HERE" taska key
+  pull taska "$BED/pod/files"
+  [[ $(stat -c %U "$BED/pod/files/file") == "$(as_user id -un)" ]]
+}
+
+@test "server-share: before it is ready a share can't be pulled" {
+  start_server
+  share open taska key
+  run -5 pull taska "$BED/pod/files"
+}
+
+@test "server-share: another task's secret is refused, and so are a wrong one and none" {
+  local other
+  start_server
+  other=${SECRET//[0-9]/z}
+  publish "$HERE" taska key
+  publish "$HERE" taskb key2 "$other"
+  for secret in "$other" wrong ''; do
+    run -5 pull taska "$BED/pod/files" "$secret"
+  done
+  # The other task's name does not open it either.
+  WOMM_TASK=taskb RSYNC_PASSWORD=$other run ! rsync "rsync://taskb@127.0.0.1:$WOMM_PORT/taska/"
+  pull taskb "$BED/pod/files" "$other"
+}
+
+@test "server-share: tasks have their shares side by side, each its own" {
+  start_server
+  echo first >"$HERE/file"
+  publish "$HERE" taska key
+  echo second >"$HERE/file"
+  publish "$HERE" taskb key
+  mkdir "$BED/elsewhere" && echo third >"$BED/elsewhere/file"
+  publish "$BED/elsewhere" taskc key2
+  local task
+  for task in taska taskb taskc; do pull "$task" "$BED/pod/$task"; done
+  [[ $(cat "$BED"/pod/*/file) == $'first\nsecond\nthird' ]]
+}
+
+@test "server-share: the names of shares are told to nobody" {
+  start_server
+  publish "$HERE" taska key
+  run rsync "rsync://127.0.0.1:$WOMM_PORT/"
+  [[ $output != *taska* ]]
+}
+
+@test "server-share: a share can't be written" {
+  start_server
+  publish "$HERE" taska key
+  echo new >"$BED/new"
+  RSYNC_PASSWORD=$SECRET run ! rsync "$BED/new" "rsync://taska@127.0.0.1:$WOMM_PORT/taska/"
+  [[ ! -e $PLACE/new ]]
+}
+
+@test "server-share: a closed share is refused, and what was pulled stays" {
+  start_server
+  echo 1 >"$HERE/file"
+  publish "$HERE" taska key
+  pull taska "$BED/pod/files"
+  share close taska key
+  run -5 pull taska "$BED/pod/again"
+  [[ -f $BED/pod/files/file ]]
+  [[ -z $(find "$WOMM_ROOT/modules" "$WOMM_ROOT/secrets" -type f) ]]
+}
+
+@test "server-share: closing twice, or what never was, is no error" {
+  publish "$HERE" taska key
+  share close taska key
+  share close taska key
+  share close taskx nokey
+}
+
+@test "server-share: a push after the close transfers only what changed; the rest is linked" {
+  echo same >"$HERE/same" && echo old >"$HERE/changed" && echo gone >"$HERE/gone"
+  publish "$HERE" taska key
+  local inode
+  inode=$(stat -c %i "$PLACE/same")
+  share close taska key
+  echo new >"$HERE/changed"
+  rm "$HERE/gone"
+  publish "$HERE" taskb key
+  [[ $(stat -c %i "$PLACE/same") -eq $inode ]]
+  [[ $(stat -c %h "$PLACE/same") -eq 2 && $(stat -c %h "$PLACE/changed") -eq 1 ]]
+  [[ $(<"$PLACE/changed") == new && ! -e $PLACE/gone ]]
+}
+
+@test "server-share: a push while another task runs is linked to its snapshot, and does not change it" {
+  echo same >"$HERE/same" && echo old >"$HERE/changed"
+  publish "$HERE" taska key
+  local first=$PLACE
+  echo new >"$HERE/changed"
+  publish "$HERE" taskb key
+  [[ $PLACE/same -ef $first/same ]]
+  [[ $(<"$first/changed") == old && $(<"$PLACE/changed") == new ]]
+  share close taskb key
+  [[ $(<"$first/changed") == old ]]
+  share close taska key
+}
+
+@test "server-share: only one snapshot of a directory outlives its tasks" {
+  local task
+  echo 1 >"$HERE/file"
+  for task in taska taskb taskc; do publish "$HERE" "$task" key; done
+  for task in taskb taskc taska; do share close "$task" key; done
+  [[ $(ls "$WOMM_ROOT/shares/key") == $'base\nnewest' ]]
+  [[ $(stat -c %h "$WOMM_ROOT/shares/key/base/file") -eq 1 ]]
+}
+
+@test "server-share: a share that was never ready is removed, and the newest stays the base" {
+  echo 1 >"$HERE/file"
+  publish "$HERE" taska key
+  share close taska key
+  share open taskb key
+  share close taskb key
+  [[ $(ls "$WOMM_ROOT/shares/key") == $'base\nnewest' ]]
+  run share open taskc key
+  [[ ${lines[0]} == "$WOMM_ROOT/shares/key/taskc" && ${lines[1]} == "$WOMM_ROOT/shares/key/base" ]]
+}
+
+@test "server-share: directories without permission to write are removed like others" {
+  mkdir -p "$HERE/a/"$'b\xff\n'/.c && echo 1 >"$HERE/a/"$'b\xff\n'/.c/file
+  ln -s "$HERE" "$HERE/a/link"
+  chmod -R a-w "$HERE/a"
+  publish "$HERE" taska key
+  publish "$HERE" taskb key
+  share close taska key
+  [[ ! -e $WOMM_ROOT/shares/key/taska ]]
+  chmod -R u+w "$HERE/a"
+  publish "$HERE" taskc key
+  share close taskb key
+  share close taskc key
+  [[ $(ls "$WOMM_ROOT/shares/key") == $'base\nnewest' ]]
+}
+
+@test "server-share: removing a snapshot leaves the modes of files that others share" {
+  mkdir "$HERE/closed" && echo 1 >"$HERE/closed/file"
+  chmod 0444 "$HERE/closed/file" && chmod 0555 "$HERE/closed"
+  publish "$HERE" taska key
+  publish "$HERE" taskb key
+  share close taska key
+  [[ $(stat -c '%a %h' "$PLACE/closed/file") == '444 1' ]]
+  chmod 0755 "$HERE/closed"
+}
+
+@test "server-share: nobody else on the server's machine may read secrets or shares" {
+  publish "$HERE" taska key
+  [[ $(stat -c %a "$WOMM_ROOT/secrets/taska") == 600 ]]
+  [[ $(stat -c %a "$WOMM_ROOT/secrets" "$WOMM_ROOT/shares" "$WOMM_ROOT/shares/key" 2>/dev/null | sort -u) == 700 ]]
+}
+
+@test "server-share: a secret without a newline is a secret; a short one and none are refused" {
+  share open taska key
+  printf '%s' "$SECRET" | share ready taska key
+  [[ -e $WOMM_ROOT/modules/taska.conf ]]
+  local secret
+  for secret in '' short 'with blanks, and longer than thirty-two'; do
+    run -1 share ready taskb key <<<"$secret"
+    [[ $output == 'server-share: no secret on stdin' ]]
+  done
+  [[ ! -e $WOMM_ROOT/modules/taskb.conf ]]
+}
+
+@test "server-share: names that could be paths are refused" {
+  local name
+  for name in .. a/b '' A 'a b' $'a\nb' '[x]'; do
+    run -2 share open "$name" key
+    [[ $output == "server-share: bad name: $name" ]]
+    run -2 share close task "$name"
+  done
+  [[ -z $(ls -A "$WOMM_ROOT/shares") ]]
+}
+
+@test "server-share: an unknown action and a wrong number of arguments are refused" {
+  run -2 share remove taska key
+  [[ $output == 'server-share: open, ready or close, not remove' ]]
+  run -2 share open taska
+  [[ $output == 'usage: server-share '* ]]
+}
