@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from womm import __version__
+from womm import __version__, config
 from womm.errors import WommError
 from womm.kubectl import Kube
 
@@ -30,7 +30,8 @@ def find(kube: Kube) -> Server:
     service = _first(items, "Service")
     # cluster-setup writes the namespace into the YAML; kubectl refuses another one than its own.
     choice = shlex.join(kube.prefix()[1:])
-    printed = f"womm {choice} cluster-setup --build --prefix REGISTRY/"
+    prefix = shlex.quote(config.remembered("prefix") or "REGISTRY/")
+    printed = f"womm {choice} cluster-setup --build --prefix {prefix}"
     if deployment is None or service is None:
         raise WommError(
             f"there is no womm file server in namespace {kube.namespace}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from womm import engine, image
+from womm import config, engine, image
 from womm.commands.arguments import Parser
 from womm.errors import WommError
 from womm.kubectl import KubeChoice, resolve
@@ -25,7 +25,7 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         "womm cluster-setup --build --prefix localhost:5000/ | kubectl create -f -",
     )
     parser.add_argument("--build", action="store_true", help="build the server's image and push it")
-    parser.add_argument("--prefix", metavar="REGISTRY/", help="where to push it")
+    parser.add_argument("--prefix", metavar="REGISTRY/", help="where to push it (default: setup's last)")
     parser.add_argument("--image", metavar="NAME", help="use this image of this version of womm instead")
     parser.add_argument(
         "--base-image",
@@ -41,14 +41,16 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
             "cluster-setup needs the file server's image",
             "either --build --prefix REGISTRY/ (it is built and pushed), or --image NAME",
         )
-    if options.build and not options.prefix:
-        raise WommError("--build needs a registry to push to", "--prefix REGISTRY/")
+    prefix: str = options.prefix or config.remembered("prefix") or ""
+    if options.build:
+        if not prefix:
+            raise WommError("--build needs a registry to push to", "--prefix REGISTRY/")
+        prefix = image.check_prefix(prefix)
     sweep()
     # Without a namespace the YAML would land wherever the reader's kubectl points.
     namespace = choice.namespace or resolve(choice).namespace
     name, arch = options.image, ""
     if options.build:
-        prefix = image.check_prefix(options.prefix)
         engine.check()
         progress(f"womm: building the file server's image on {options.base_image}")
         name, arch = image.build_server(prefix, options.base_image)
