@@ -65,7 +65,7 @@ installing() {
   ln -s "$(type -P busybox)" "$BED/sh"
   for shell in "$(type -P dash)" "$BED/sh"; do
     while IFS='|' read -r manager wanted; do
-      rm -f "$BED"/bin/* "$BED/noted"
+      rm -f "${BED:?}"/bin/* "$BED/noted"
       note rm
       installing "$manager" perl
       SHELL_OF_IMAGE=$shell run install perl

@@ -57,7 +57,7 @@ owner() {
 }
 
 @test "prepare-image: an image without accounts gets its first" {
-  rm -r "$IMAGE/etc"
+  rm -r "${IMAGE:?}/etc"
   prepare 1234 2345 alice /home/alice /data
   [[ $(<"$IMAGE/etc/passwd") == 'alice:x:1234:2345::/home/alice:/bin/sh' ]]
 }

@@ -22,7 +22,7 @@ teardown() {
   mkdir -p 'a b' .hidden $'new\nline' $'not\xffutf8' -- '-dash' empty
   echo 1 >'a b/c d' && echo 2 >.hidden/.x && echo 3 >$'new\nline/\t' && echo 4 >$'not\xffutf8/\xfe' && echo 5 >./-dash/-f
   echo run >program && chmod 0755 program
-  echo read >readonly && chmod 0444 readonly
+  echo read >unwritable && chmod 0444 unwritable
   mkdir closed && echo in >closed/file && chmod 0555 closed
   touch -d '2001-02-03 04:05:06.789012345' program
   ln -s 'a b/c d' link && ln -s /etc/passwd absolute && ln -s nowhere dangling && ln -s .. up
@@ -59,8 +59,9 @@ teardown() {
 }
 
 @test "server-share: another task's secret is refused, and so are a wrong one and none" {
-  local other
+  local other secret
   start_server
+  # shellcheck disable=SC2153 # make_server makes SECRET
   other=${SECRET//[0-9]/z}
   publish "$HERE" taska key
   publish "$HERE" taskb key2 "$other"

@@ -29,6 +29,7 @@ choose_port() {
 start_server() {
   choose_port
   # In a session of its own, which is then ended as a whole. bats waits for whoever holds its descriptor 3.
+  # shellcheck disable=SC2016 # that shell's variables
   as_user setsid bash -c 'echo $$ >"$WOMM_ROOT/pid"; exec bash "$0"' "$SCRIPTS/server-entry" >"$BED/log" 2>&1 3>&- &
   eventually answers
 }
@@ -86,7 +87,8 @@ publish() {
 
 # pull: share-pull of task $1 into directory $2, with secret $3 ($SECRET), as an ordinary user.
 pull() {
-  mkdir -p -m 0777 "${2%/*}"
+  mkdir -p "${2%/*}"
+  chmod 0777 "${2%/*}"
   WOMM_TASK=$1 RSYNC_PASSWORD=${3-$SECRET} as_user sh "$SCRIPTS/share-pull" "$2"
 }
 
