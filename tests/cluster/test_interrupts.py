@@ -27,15 +27,16 @@ def until_created(running: Running) -> None:
     running.task()
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize(
-    ("share", "options", "until"),
+    ("signum", "share", "options", "until"),
     [
-        ("none", (), until_running),
-        ("eager", (), until_created),
-        ("eager", PENDING, until_pending),
+        (signal.SIGINT, "none", (), until_running),
+        (signal.SIGTERM, "eager", (), until_running),
+        (signal.SIGHUP, "none", (), until_created),
+        (signal.SIGINT, "eager", PENDING, until_pending),
+        (signal.SIGTERM, "none", PENDING, until_pending),
     ],
-    ids=["running", "created", "pending"],
+    ids=["INT-running", "TERM-running", "HUP-created", "INT-pending", "TERM-pending"],
 )
 def test_a_signal_ends_a_run_and_nothing_is_left(
     request: pytest.FixtureRequest,

@@ -106,11 +106,11 @@ def test_commands_of_any_bytes_run_as_they_do_here(none: Place, local_parallel: 
 
 
 COMMANDS: list[tuple[str, list[str | bytes]]] = [
-    ("backslashes", ["--", 'echo {} | grep -c "\\d+"; echo "a\\b" \'c\\d\'', ":::", "x\\d+", "1"]),
     ("quoted by -q", ["-q", "--", "printf", "<%s>\n", 'a  "b" $ID `id` \\d+', "---", "{{ }}", "{}",
                       ":::", "x  y"]),
-    ("words of the command", ["--", "echo", "---", "$HOSTNAMELESS", "{{}}", "'a  b'", ":::", "x"]),
-    ("non-ASCII", ["--", "printf '%s\\n' 'naïve ☃' {}".encode() + b" '\xff\xfe'", ":::", b"caf\xe9"]),
+    ("words of the command", ["--", "echo {} | grep -c", '"\\d+"; echo "a\\b" \'c\\d\'', "---", "$NONE",
+                              "{{}}", "'naïve ☃'; printf '%s\\n' {}".encode() + b" '\xff\xfe'",
+                              ":::", b"caf\xe9 \\d+"]),
     ("columns", ["--colsep", ",", "--tagstring", "{2}", "--", "echo {3} {1} {1.} {2/} {2//} {2/.}", ":::",
                  "a.b,/c/d e.f,g", "-n.x,/é/☃.tar.gz,'"]),
     ("two sources", ["--", "echo {1}-{2}-{#}", ":::", "a", "b  b", ":::+", "'", '"', ":::", "-", "\n"]),
@@ -187,17 +187,16 @@ def test_files_go_to_the_pod_and_come_back(make_place: Callable[[str], Place], s
 
 
 DIRECTORIES = [
-    "a 'b' \"c\" \\d+ $ID {{ }} `id` $(id)",
+    "a 'b' \"c\" \\d+ $ID {{ }} `id` $(id) \\",
     "-dash\nnew line\t☃ naïve \u202e",
-    "{% if %} *?[a] #~ %s &|;<> ^=!",
-    "{} {#} :-) --- \\",
+    "{% if %} *?[a] #~ %s &|;<> ^=! {} {#} ---",
 ]
 
 
 @pytest.mark.parametrize("name", DIRECTORIES)
 def test_directories_of_any_name_are_set_up_and_used(make_place: Callable[[str], Place], name: str) -> None:
-    place = make_place(name.replace(":", ""))
-    below = place.path / name.replace(":", "")
+    place = make_place(name)
+    below = place.path / name
     below.mkdir()
     (below / name).write_text("content\n")
     command = "pwd; ls; cat -- * 2>/dev/null; : {}"

@@ -18,9 +18,9 @@ POD = re.compile(r"womm-task-[a-z]{8}-[a-z0-9]+-[a-z0-9]+")
 # Says how many jobs it saw in its pod, itself included: waits for a second one, but not for ever.
 MEETING = """\
 mkdir -p /tmp/meeting; : >/tmp/meeting/{#}; i=0; most=0
-while [ $i -lt 30 ]; do
+while [ $i -lt 20 ]; do
   now=$(ls /tmp/meeting | wc -l); [ $now -gt $most ] && most=$now
-  [ $most -ge 2 ] && [ $i -lt 25 ] && i=25
+  [ $most -ge 2 ] && [ $i -lt 15 ] && i=15
   i=$((i+1)); sleep 0.1
 done
 rm /tmp/meeting/{#}; echo $(hostname) $most"""
@@ -109,7 +109,7 @@ def test_jobs_run_in_all_pods_and_none_on_this_machine(none: Place) -> None:
 
 
 def test_no_line_of_many_jobs_is_lost_or_doubled(none: Place, local_parallel: Callable[..., Done]) -> None:
-    numbers = "".join(f"{n}\n" for n in range(250)).encode()
+    numbers = "".join(f"{n}\n" for n in range(500)).encode()
     command = "for i in 1 2 3 4 5 6; do echo {} line $i; done; echo {} told >&2"
     done = none.parallel("-j4", "--quiet", "--", command, pods=3, stdin=numbers)
     local = local_parallel("-j4", command, cwd=none.path, stdin=numbers)
