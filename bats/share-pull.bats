@@ -8,7 +8,6 @@ setup() {
   make_server
   mkdir "$BED/here" && echo 1 >"$BED/here/file"
   export RSYNC_PASSWORD=$SECRET WOMM_TASK=taska
-  PATH=$BED/bin:$PATH
   # Its pauses are noted, and short.
   # shellcheck disable=SC2016 # the program's variable
   program sleep 'echo "$1" >>"$BED/pauses"; exec /bin/sleep 0.05'
@@ -18,10 +17,10 @@ teardown() {
   drop_server
 }
 
-# under: share-pull by the shell $1, into $BED/pod/files.
+# under: share-pull by the shell $1, into $BED/pod/files, with the programs that a test has made before all others.
 under() {
   mkdir -p "$BED/pod"
-  "$@" "$SCRIPTS/share-pull" "$BED/pod/files"
+  PATH=$BED/bin:$PATH "$@" "$SCRIPTS/share-pull" "$BED/pod/files"
 }
 
 @test "share-pull: dash and busybox run it, too" {
