@@ -85,3 +85,13 @@ in_pid_namespace() {
 ended_process() {
   [[ $(ps -o stat= -p "$1") != [!Z]* ]]
 }
+
+# random_file: a file $1 of $2 random bytes, with some NULs and the beginning of a mark at its end.
+random_file() {
+  { head -c "$2" /dev/urandom && printf '\0\0\365womm:'; } >"$1"
+}
+
+# every_byte: print every byte but NUL, each once; newlines last.
+every_byte() {
+  perl -e 'print map { chr } 1 .. 9, 11 .. 255, 10, 10'
+}
