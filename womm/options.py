@@ -46,6 +46,7 @@ _REFUSED = {
     "sshloginfile": _OWN_LOGINS,
     "ssh": _OWN_LOGINS,
     "semaphore": "it runs jobs on this machine: call parallel itself",
+    "combineexec": "it makes a program that runs jobs on one machine: call parallel itself",
     "profile": "write the profile's options on the command line",
 }
 
