@@ -238,6 +238,41 @@ def test_an_interrupted_foreground_ends_the_whole_tree(tmp_path: Path, signum: s
     eventually(lambda: not any(alive(process) for process in processes))
 
 
+CAPTURED = """
+import sys
+from womm import signals
+from womm.process import attempt
+try:
+    with signals.as_exceptions():
+        attempt(["sh", "-c", sys.argv[1], "sh", sys.argv[2]])
+except BaseException as error:
+    print(type(error).__name__, *error.args)
+"""
+
+
+def interrupted(script: str, directory: Path) -> psutil.Process:
+    """Interrupt a client that runs `script`, once it has written $1/pid; return the script's process."""
+    with subprocess.Popen(python(CAPTURED, script, str(directory)), stdout=subprocess.PIPE) as client:
+        eventually(lambda: (directory / "pid").exists() and (directory / "pid").read_text())
+        process = psutil.Process(int((directory / "pid").read_text()))
+        # Again and again, as a user would: only the first one counts.
+        for _ in range(5):
+            client.send_signal(signal.SIGINT)
+        assert client.communicate(timeout=20)[0] == b"Interrupted 2\n"
+    return process
+
+
+def test_a_command_that_is_about_to_end_is_seen_to_its_end_by_an_interruption(tmp_path: Path) -> None:
+    interrupted('echo $$ >"$1/pid"; sleep 0.3; echo created >"$1/done"', tmp_path)
+    assert (tmp_path / "done").read_text() == "created\n"
+
+
+def test_a_command_that_takes_long_is_ended_by_an_interruption(tmp_path: Path) -> None:
+    process = interrupted('echo $$ >"$1/pid"; sleep 99; echo created >"$1/done"', tmp_path)
+    assert not alive(process)
+    assert not (tmp_path / "done").exists()
+
+
 def alive(process: psutil.Process) -> bool:
     """Whether the process runs; a zombie does not."""
     try:

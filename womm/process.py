@@ -7,13 +7,13 @@ long-lived stream (a pipe that is read from a thread and ended from another).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,23 +101,39 @@ def attempt(
             argument.encode()
         except UnicodeEncodeError as error:
             raise WommError(f"{argv[0]}: {argument!r} is not valid UTF-8", "choose another name") from error
+    done = sh.Command(tool(argv[0]))(
+        *argv[1:],
+        # sh hands children a pty as stdout by default; kubectl and docker then colour and wrap.
+        _tty_out=False,
+        _in=stdin,
+        _env={**os.environ, **(env or {})},
+        _cwd=None if cwd is None else str(cwd),
+        _ok_code=_ANY_STATUS,
+        _new_session=detached,
+        _timeout=patience,
+        _bg=True,
+        _bg_exc=False,
+    )
     try:
-        done = sh.Command(tool(argv[0]))(
-            *argv[1:],
-            # sh hands children a pty as stdout by default; kubectl and docker then colour and wrap.
-            _tty_out=False,
-            _in=stdin,
-            _env={**os.environ, **(env or {})},
-            _cwd=None if cwd is None else str(cwd),
-            _ok_code=_ANY_STATUS,
-            _new_session=detached,
-            _timeout=patience,
-            _return_cmd=True,
-        )
+        done.wait()
     except sh.TimeoutException:
         return Done(TIMED_OUT, b"", f"no end within {patience:.0f} s".encode())
+    except BaseException:
+        # An interrupted `kubectl create` left to itself could create after all has been deleted.
+        _see_to_its_end(done.pid)
+        raise
     status = done.exit_code if done.exit_code >= 0 else 128 - done.exit_code
     return Done(status, done.stdout, done.stderr)
+
+
+def _see_to_its_end(pid: int, grace: float = 1.0) -> None:
+    import psutil  # noqa: PLC0415 - only on the way out
+
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        if not _end_within([process], grace):
+            return
+    end_tree(pid, grace)
 
 
 def show(argv: Sequence[str], *, cwd: Path | None = None) -> None:
@@ -148,7 +164,7 @@ def foreground(argv: Sequence[str | bytes], env: Mapping[str, str], *, reads: bo
     return status if status >= 0 else 128 - status
 
 
-@contextmanager
+@contextlib.contextmanager
 def stream(argv: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
     """Start `argv` with its stdout on a pipe, and end it at the exit of the context.
 
@@ -191,11 +207,17 @@ def end_all(processes: Sequence[psutil.Process], grace: float = 1.0) -> None:
                 process.send_signal(signum)
             except psutil.NoSuchProcess:
                 continue
-        deadline = time.monotonic() + grace
-        while (processes := [p for p in processes if not _has_ended(p)]) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        processes = _end_within(processes, grace)
         if not processes:
             return
+
+
+def _end_within(processes: Sequence[psutil.Process], grace: float) -> Sequence[psutil.Process]:
+    # Returns those that have not ended after `grace` seconds.
+    deadline = time.monotonic() + grace
+    while (processes := [p for p in processes if not _has_ended(p)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return processes
 
 
 def _has_ended(process: psutil.Process) -> bool:

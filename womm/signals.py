@@ -20,15 +20,17 @@ def as_exceptions() -> Iterator[Callable[[], None]]:
     was ignored at the start (nohup) stays ignored.
     """
     before = {s: signal.getsignal(s) for s in _SIGNALS}
-    shielded = False
+    shielded = interrupted = False
 
     def shield() -> None:
         nonlocal shielded
         shielded = True
 
     def handler(signum: int, _frame: FrameType | None) -> None:
+        nonlocal interrupted
         if not shielded:
             shield()
+            interrupted = True
             raise Interrupted(signum)
 
     for signum, old in before.items():
@@ -37,5 +39,7 @@ def as_exceptions() -> Iterator[Callable[[], None]]:
     try:
         yield shield
     finally:
-        for signum, old in before.items():
-            signal.signal(signum, old)
+        # After an interruption all that is left is to end, and the user may still be pressing Ctrl-C.
+        if not interrupted:
+            for signum, old in before.items():
+                signal.signal(signum, old)
