@@ -126,8 +126,12 @@ def test_a_failed_call_is_raised_or_told(record: Path, monkeypatch: pytest.Monke
     assert (caught.value.status, caught.value.argv) == (3, KUBE.argv("version"))
 
 
-def test_a_choice_that_says_all_asks_nobody() -> None:
-    assert resolve(KubeChoice("n", "c")) == Kube("n", "c")
+def test_a_choice_that_says_all_is_taken_if_there_is_such_a_context(hermetic: Hermetic, kubectl: str) -> None:
+    kubeconfig(hermetic.kubeconfig, "dev", dev="team", prod="live")
+    assert resolve(KubeChoice("mine", "prod")) == Kube("mine", "prod")
+    with pytest.raises(WommError, match="nowhere") as caught:
+        resolve(KubeChoice("mine", "nowhere"))
+    assert "--context NAME" in caught.value.hint
 
 
 def test_the_current_context_and_its_namespace_are_found(hermetic: Hermetic, kubectl: str) -> None:
@@ -150,7 +154,7 @@ def test_another_kubeconfig_is_found_from_wherever_womm_works(
     assert resolve(KubeChoice(kubeconfig=str(other))) == Kube("away", "far", str(other))
     monkeypatch.chdir(hermetic.root)
     assert resolve(KubeChoice(kubeconfig="other file")) == Kube("away", "far", str(other))
-    assert resolve(KubeChoice("n", "c", "other file")) == Kube("n", "c", str(other))
+    assert resolve(KubeChoice("n", "far", "other file")) == Kube("n", "far", str(other))
 
 
 @pytest.mark.parametrize("choice", [KubeChoice(), KubeChoice(context="none"), KubeChoice(kubeconfig="/none")])

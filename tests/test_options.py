@@ -128,8 +128,44 @@ def test_slots_that_contradict_jobs_are_refused() -> None:
     "text", ["1", "500m", "0.5", ".5", "2.", "512Mi", "4Gi", "1e3", "1E3", "1e-3", "5k", "7E", "100n", "10"]
 )
 def test_a_quantity_is_taken(text: str) -> None:
-    options = understand(f"--kube-pods 1 --kube-cpu {text} --kube-mem {text} -- x")
-    assert (options.cpu, options.memory) == (text, text)
+    assert understand(f"--kube-pods 1 --kube-cpu {text} -- x").cpu == text
+
+
+@pytest.mark.parametrize(
+    "text", ["8000000", "8e6", "8E6", "9000k", "16Mi", "512Mi", ".5Gi", "4G", "1T", "7E"]
+)
+def test_enough_memory_is_taken(text: str) -> None:
+    assert understand(f"--kube-pods 1 --kube-mem {text} -- x").memory == text
+
+
+@pytest.mark.parametrize("text", ["512", "512m", "900000000u", "4e3", "7999k", "3Mi", "0.001Gi"])
+def test_memory_with_which_no_container_starts_is_refused(text: str) -> None:
+    error = refusal(f"--kube-pods 1 --kube-mem {text} -- x")
+    assert "too little for a pod" in error.message
+    assert "512Mi" in error.hint
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--fg",
+        "--bg",
+        "--wait",
+        "--id x",
+        "--semaphorename x",
+        "--st 1",
+        "--semaphore",
+        "--hgrp",
+        "--hostgroups",
+    ],
+)
+def test_what_would_run_jobs_on_this_machine_is_refused(option: str) -> None:
+    assert "can't be used with womm parallel" in refusal(f"--kube-pods 1 {option} -- x").message
+
+
+@pytest.mark.parametrize(("given", "per_host"), [("", False), ("--onall", True), ("--nonall", True)])
+def test_a_command_for_each_host_is_told_apart(given: str, per_host: bool) -> None:
+    assert understand(f"--kube-pods 1 {given} -- x").per_host is per_host
 
 
 @pytest.mark.parametrize(

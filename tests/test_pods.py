@@ -206,7 +206,18 @@ def test_each_pod_is_a_login_with_its_slots() -> None:
 
 @given(st.lists(st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True)), st.integers(1, 100))
 def test_the_login_file_is_never_empty_and_every_line_names_its_slots(names: list[str], slots: int) -> None:
-    lines = login_lines(names, slots, "womm-task-x").splitlines()
+    lines = login_lines(names, slots, "womm-task-x", whole=True).splitlines()
     assert len(lines) == max(1, len(names))
     assert all(line.split("/")[0].isdigit() and line.split("/")[1] for line in lines)
     assert names or lines == ["1/womm-task-x"]
+
+
+@given(st.sets(st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True), min_size=1), st.integers(1, 100))
+def test_many_slots_are_spread_over_several_logins_of_a_pod(names: set[str], slots: int) -> None:
+    lines = login_lines(sorted(names), slots, "task").splitlines()
+    logins = [line.partition("/") for line in lines]
+    assert len({login for _, _, login in logins}) == len(lines)
+    for name in names:
+        counts = [int(count) for count, _, login in logins if login.partition(".")[0] == name]
+        assert sum(counts) == slots
+        assert all(1 <= count <= 9 for count in counts)

@@ -263,7 +263,7 @@ def interrupted(script: str, directory: Path) -> psutil.Process:
 
 
 def test_a_command_that_is_about_to_end_is_seen_to_its_end_by_an_interruption(tmp_path: Path) -> None:
-    interrupted('echo $$ >"$1/pid"; sleep 0.3; echo created >"$1/done"', tmp_path)
+    interrupted('echo $$ >"$1/pid"; sleep 0.1; echo created >"$1/done"', tmp_path)
     assert (tmp_path / "done").read_text() == "created\n"
 
 

@@ -68,7 +68,7 @@ def test_setup_refuses_with_the_way_out(here: Path, arguments: list[str], messag
 
 @pytest.mark.parametrize(
     "directory",
-    ["/", "/etc", "/usr", "/usr/lib", "/bin", "/dev/shm", "/run", "/lib64", "/proc", "/proc/1", "/sys/x"],
+    ["/", "/etc", "/usr", "/usr/lib", "/bin", "/run", "/lib64"],
 )
 def test_a_directory_that_pods_need_themselves_is_not_shared(directory: str) -> None:
     with pytest.raises(WommError, match="pods need their own") as caught:
@@ -92,6 +92,18 @@ def test_a_directory_that_pods_need_themselves_is_not_shared(directory: str) -> 
 )
 def test_other_directories_are_shared(directory: str) -> None:
     assert setup._check_directory(Path(directory), "eager") == directory
+
+
+@pytest.mark.parametrize("directory", ["/dev/shm", "/proc", "/proc/1", "/sys/x"])
+@pytest.mark.parametrize("share", ["eager", "none"])
+def test_the_kernels_directories_are_refused_with_any_share(directory: str, share: str) -> None:
+    with pytest.raises(WommError, match="is the kernel's"):
+        setup._check_directory(Path(directory), share)
+
+
+def test_a_directory_that_takes_no_configuration_is_refused_before_anything_is_built(here: Path) -> None:
+    (here / ".womm").mkdir()
+    assert ".womm can't be written" in refusal("--yes", "--prefix", "localhost:5000/").message
 
 
 def test_a_directory_with_a_colon_is_not_shared() -> None:

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from womm import __version__
+from womm import __version__, signals
 from womm.errors import Interrupted, WommError
 from womm.kubectl import KubeChoice
 from womm.output import be_quiet, data, warn
@@ -26,8 +26,10 @@ _KUBE = {"-n": "namespace", "--namespace": "namespace", "--context": "context", 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run womm; returns the exit status. No exception leaves it but a bug's."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _open_standard_streams()
     try:
-        return _dispatch(arguments)
+        with signals.as_exceptions():
+            return _dispatch(arguments)
     except WommError as error:
         warn(error.message)
         if error.hint:
@@ -35,12 +37,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except Interrupted as interrupted:
         return 128 + interrupted.signum
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
     except BrokenPipeError:
         # The reader of stdout has what it wants; the interpreter's own flush must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 128 + signal.SIGPIPE
+
+
+def _open_standard_streams() -> None:
+    # Whoever starts us without a stdin or stderr must not get our files and pipes in their places.
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest free number is the one that is missing.
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _dispatch(arguments: list[str]) -> int:

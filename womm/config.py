@@ -69,6 +69,12 @@ def load(start: Path) -> Project:
     path = directory / FILE_NAME
     again = f"run `womm setup` in {directory} again"
     try:
+        owner = path.stat().st_uid
+        if owner not in (os.getuid(), 0):
+            # It names an image, a cluster, a kubeconfig (which may name programs): as good as a script.
+            raise WommError(
+                f"{path} is somebody else's (uid {owner})", "run `womm setup` in a directory of yours"
+            )
         content: Any = json.loads(path.read_text(encoding="utf-8"))
         version = content.pop("format")
         if version != FORMAT:
@@ -92,7 +98,10 @@ def save(project: Project) -> Path:
 def user_directory() -> Path:
     """Where womm keeps what it remembers of this user: $XDG_CONFIG_HOME/womm."""
     root = os.environ.get("XDG_CONFIG_HOME", "")
-    return (Path(root) if os.path.isabs(root) else Path.home() / ".config") / "womm"
+    try:
+        return (Path(root) if os.path.isabs(root) else Path.home() / ".config") / "womm"
+    except RuntimeError as error:
+        raise WommError("you have no home directory to remember things in", "set HOME") from error
 
 
 def remembered(key: str) -> str | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shlex
 import shutil
+import socket
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +55,12 @@ def repository(directory: str) -> str:
     from slugify import slugify  # noqa: PLC0415 - its tables take 0.05 s
 
     return slugify(Path(directory).name, max_length=100) or "womm"
+
+
+def tag(directory: str) -> str:
+    """The tag of a directory's image: another directory of the same name has another one."""
+    identity = f"{socket.gethostname()}\0{os.getuid()}\0{directory}"
+    return f"womm-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
 
 def check_prefix(prefix: str) -> str:

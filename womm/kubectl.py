@@ -78,8 +78,6 @@ def resolve(choice: KubeChoice) -> Kube:
     if choice.kubeconfig is not None:
         # It is used from other directories, too, and remembered.
         choice = replace(choice, kubeconfig=os.path.abspath(choice.kubeconfig))
-    if choice.context is not None and choice.namespace is not None:
-        return Kube(choice.namespace, choice.context, choice.kubeconfig)
     argv = ["kubectl", "config", "view", "--minify", "-o", "json"]
     for flag in ("context", "kubeconfig"):
         value = getattr(choice, flag)

@@ -41,16 +41,22 @@ _ANSWERS = frozenset(
 )  # fmt: skip
 
 _OWN_LOGINS = "womm gives GNU parallel its logins: leave it out"
+_LOCAL = "it makes GNU parallel a semaphore for jobs on this machine: call parallel itself"
 _REFUSED = {
     "sshlogin": _OWN_LOGINS,
     "sshloginfile": _OWN_LOGINS,
     "ssh": _OWN_LOGINS,
-    "semaphore": "it runs jobs on this machine: call parallel itself",
+    # An argument, from stdin even, could choose this machine: `x@:`.
+    "hostgroups": _OWN_LOGINS,
+    **dict.fromkeys(("semaphore", "semaphore-name", "semaphore-timeout", "fg", "bg", "wait"), _LOCAL),
     "combineexec": "it makes a program that runs jobs on one machine: call parallel itself",
     "profile": "write the profile's options on the command line",
 }
 
 _QUANTITY = re.compile(r"(?=[0.]*[1-9])([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[munkMGTPE]|[eE][-+]?[0-9]+)?")
+# Bytes; with less no container starts, and Kubernetes tries for ever.
+_LEAST_MEMORY = 8_000_000
+
 _NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 _LABEL = re.compile(rf"([a-z0-9.-]{{1,253}}/)?{_NAME}")
 
@@ -60,7 +66,8 @@ class ParallelOptions:
     """A command line of `womm parallel`, understood.
 
     `theirs` are GNU parallel's options as they were given, but for -j; `command` is all that follows
-    the `--`. With `answers` GNU parallel runs no job, and nothing else here counts.
+    the `--`; `per_host`: it runs once on each host (--onall). With `answers` GNU
+    parallel runs no job, and nothing else here counts.
     """
 
     pods: int = 0
@@ -75,6 +82,7 @@ class ParallelOptions:
     answers: bool = False
     theirs: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
+    per_host: bool = False
 
 
 def split(arguments: Sequence[str], table: Table, environ: Mapping[str, str]) -> ParallelOptions:
@@ -101,13 +109,14 @@ def split(arguments: Sequence[str], table: Table, environ: Mapping[str, str]) ->
         pods=_count("--kube-pods", _last(ours, "kube-pods") or ""),
         slots=_slots(jobs, ours),
         cpu=_quantity("--kube-cpu", _last(ours, "kube-cpu"), environ.get("WOMM_KUBE_CPU") or "1"),
-        memory=_quantity("--kube-mem", _last(ours, "kube-mem"), environ.get("WOMM_KUBE_MEM") or "512Mi"),
+        memory=_memory("--kube-mem", _last(ours, "kube-mem"), environ.get("WOMM_KUBE_MEM") or "512Mi"),
         node_selector=dict(_selector(item) for item in ours.get("kube-node-selector", [])),
         tolerations=tuple(_label("--kube-toleration", k) for k in ours.get("kube-toleration", [])),
         kube=kube,
         quiet="quiet" in ours,
         theirs=tuple(a for token in theirs if not _is_jobs(token) for a in _passed_on(token)),
         command=tuple(parsed.rest),
+        per_host=any({"onall", "nonall"} & set(token.option.names) for token in theirs),
     )
 
 
@@ -170,6 +179,23 @@ def _quantity(name: str, given: str | None, default: str) -> str:
         raise WommError(
             f"{name}: {text!r} is no Kubernetes quantity",
             "for example 2 or 500m (cpu), 512Mi or 4Gi (memory)",
+        )
+    return text
+
+
+def _memory(name: str, given: str | None, default: str) -> str:
+    text = _quantity(name, given, default)
+    match = _QUANTITY.fullmatch(text)
+    assert match is not None
+    number, suffix = match[1], match[3] or ""
+    if suffix[-1:].isdigit():
+        size = float(f"{number}{suffix}")
+    else:
+        # Ki counts as k: the least is no exact figure. No letter, and n, u and m, are no power.
+        size = float(number) * 1000 ** ("KMGTPE".find(suffix[:1].replace("k", "K") or "?") + 1)
+    if suffix in ("n", "u", "m") or size < _LEAST_MEMORY:
+        raise WommError(
+            f"{name} {text} is too little for a pod (its unit is bytes)", f"for example {name} 512Mi"
         )
     return text
 

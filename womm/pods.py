@@ -16,6 +16,8 @@ _HOPELESS = {
     "CreateContainerError", "ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "RunContainerError",
 }  # fmt: skip
 _EXPLAINED = _HOPELESS | {"ErrImagePull", "CreateContainerConfigError"}
+# With more jobslots on one login GNU parallel tries each of them out before it starts.
+_MOST_SLOTS = 9
 # A container that failed so often will fail again.
 _TRIES = 3
 
@@ -82,6 +84,15 @@ def explain(pod: Mapping[str, Any]) -> Problem | None:
     return None
 
 
+def refusals(deployment: Mapping[str, Any]) -> list[str]:
+    """Why the cluster makes no pods for this deployment: Pod Security, quota, LimitRange; [] if it does."""
+    return [
+        str(condition.get("message", ""))
+        for condition in deployment.get("status", {}).get("conditions", [])
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True"
+    ]
+
+
 class Table:
     """The task's pods by name, kept up to date by events."""
 
@@ -115,11 +126,17 @@ class Table:
         return len(self._pods)
 
 
-def login_lines(usable: Iterable[str], slots: int, task_name: str) -> str:
+def login_lines(usable: Iterable[str], slots: int, task_name: str, whole: bool = False) -> str:
     """GNU parallel's login file for these pods.
 
     Never empty: with an empty one GNU parallel runs the jobs on this machine. Without a pod one login
     stays, the task itself, whose jobs wait for a pod. The `N/` keeps GNU parallel from counting cpus.
+    A pod with many slots has several logins (POD, POD.1, POD.2), unless it has to stay `whole`.
     """
-    lines = [f"{slots}/{name}\n" for name in usable]
+    most = slots if whole else _MOST_SLOTS
+    lines = [
+        f"{min(most, slots - first)}/{name}{f'.{first // most}' if first else ''}\n"
+        for name in usable
+        for first in range(0, slots, most)
+    ]
     return "".join(lines) or f"1/{task_name}\n"

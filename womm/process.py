@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from womm import signals
 from womm.errors import CommandFailed, WommError
 
 if TYPE_CHECKING:
@@ -101,26 +102,30 @@ def attempt(
             argument.encode()
         except UnicodeEncodeError as error:
             raise WommError(f"{argv[0]}: {argument!r} is not valid UTF-8", "choose another name") from error
-    done = sh.Command(tool(argv[0]))(
-        *argv[1:],
-        # sh hands children a pty as stdout by default; kubectl and docker then colour and wrap.
-        _tty_out=False,
-        _in=stdin,
-        _env={**os.environ, **(env or {})},
-        _cwd=None if cwd is None else str(cwd),
-        _ok_code=_ANY_STATUS,
-        _new_session=detached,
-        _timeout=patience,
-        _bg=True,
-        _bg_exc=False,
-    )
+    command = sh.Command(tool(argv[0]))
+    done = None
     try:
+        with signals.held():
+            done = command(
+                *argv[1:],
+                # sh hands children a pty as stdout by default; kubectl and docker then colour and wrap.
+                _tty_out=False,
+                _in=stdin,
+                _env={**os.environ, **(env or {})},
+                _cwd=None if cwd is None else str(cwd),
+                _ok_code=_ANY_STATUS,
+                _new_session=detached,
+                _timeout=patience,
+                _bg=True,
+                _bg_exc=False,
+            )
         done.wait()
     except sh.TimeoutException:
         return Done(TIMED_OUT, b"", f"no end within {patience:.0f} s".encode())
     except BaseException:
         # An interrupted `kubectl create` left to itself could create after all has been deleted.
-        _see_to_its_end(done.pid)
+        if done is not None:
+            _see_to_its_end(done.pid)
         raise
     status = done.exit_code if done.exit_code >= 0 else 128 - done.exit_code
     return Done(status, done.stdout, done.stderr)
@@ -145,27 +150,33 @@ def show(argv: Sequence[str], *, cwd: Path | None = None) -> None:
         raise CommandFailed(list(argv), status, b"", b"its last lines are above")
 
 
-def foreground(argv: Sequence[str | bytes], env: Mapping[str, str], *, reads: bool = True) -> int:
+def foreground(argv: Sequence[str | bytes], env: Mapping[str, str], *, aside: bool = False) -> int:
     """Run `argv` with the user's own stdin, stdout and stderr; return its exit status (128+n).
 
-    Unless it `reads`, its stdin is empty.
+    With `aside` it has something to tell, not to do: its stdin is empty, and its stdout goes to stderr.
 
     When an exception (a signal's Interrupted) ends the wait, the process and all its descendants
     are ended first.
     """
-    stdin = None if reads else subprocess.DEVNULL
-    process = subprocess.Popen(argv, stdin=stdin, env=dict(env), close_fds=True, restore_signals=True)
+    stdin, stdout = (subprocess.DEVNULL, 2) if aside else (None, None)
+    process = None
     try:
+        with signals.held():
+            process = subprocess.Popen(argv, stdin=stdin, stdout=stdout, env=dict(env), restore_signals=True)
         status = process.wait()
     except BaseException:
-        end_tree(process.pid)
-        process.wait()
+        if process is not None:
+            end_tree(process.pid)
+            process.wait()
         raise
     return status if status >= 0 else 128 - status
 
 
+Stream = subprocess.Popen[bytes]
+
+
 @contextlib.contextmanager
-def stream(argv: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+def stream(argv: Sequence[str]) -> Iterator[Stream]:
     """Start `argv` with its stdout on a pipe, and end it at the exit of the context.
 
     Its session is its own: Ctrl-C in the terminal is womm's to handle, not kubectl's.

@@ -22,7 +22,7 @@ from womm.errors import WommError
 from womm.files import SCRIPTS
 from womm.kubectl import Kube
 from womm.output import warn
-from womm.process import RUN_VARIABLE, attempt, end_all
+from womm.process import RUN_VARIABLE, Done, attempt, end_all
 
 # Seconds that taking something back may take: at the end of its own run, and when a later womm does it.
 _PATIENCE = 60.0
@@ -77,6 +77,10 @@ class Run:
         recorded = {"kubeconfig": self._kubeconfig, "undo": self._undo}
         self.write("undo", json.dumps(recorded).encode())
 
+    def end_jobs(self) -> None:
+        """Let no further job start: those that wait for a pod fail (see scripts/login)."""
+        (self.path / "pods").unlink(missing_ok=True)
+
     def close(self) -> None:
         """End what is left of the run's processes. Its directory stays if something could not be undone."""
         _end_processes(self.path)
@@ -108,7 +112,7 @@ def runs_directory() -> Path:
 def sweep() -> None:
     """End and undo what dead runs left: their processes here, their objects in the cluster."""
     for path in _dead_runs():
-        warn(f"cleaning up after run {path.name}, whose womm died")
+        warn(f"cleaning up after run {path.name}, which did not end as it should")
         _end_processes(path)
         kubeconfig, undo = _recorded(path)
         left = [argv for argv in reversed(undo) if not _take_back(argv, kubeconfig, _SHORT_PATIENCE)]
@@ -166,7 +170,10 @@ def _recorded(path: Path) -> tuple[str, list[list[str]]]:
 
 def _take_back(argv: Sequence[str], kubeconfig: str, patience: float) -> bool:
     env = {"KUBECONFIG": kubeconfig} if kubeconfig else {}
-    done = attempt(argv, env=env, detached=True, patience=patience)
+    try:
+        done = attempt(argv, env=env, detached=True, patience=patience)
+    except WommError as missing:
+        done = Done(127, b"", missing.message.encode())
     if done.status != 0 and b"NotFound" not in done.stderr:
         warn(f"could not clean up: {shlex.join(argv)}: {done.stderr.decode(errors='replace').strip()}")
         return False

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import shlex
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from womm import __version__, config
 from womm.errors import WommError
 from womm.kubectl import Kube
+from womm.output import progress
 
 NAME = "womm-server"
 _LABEL = f"app.kubernetes.io/name={NAME}"
+
+
+class NotReady(WommError):
+    """The file server is there, and starting."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +29,24 @@ class Server:
     image: str
 
 
+def wait_for(kube: Kube, patience: float = 60.0) -> Server:
+    """Find the namespace's file server; wait for up to `patience` seconds while it starts."""
+    deadline = time.monotonic() + patience
+    told = False
+    while True:
+        try:
+            return find(kube)
+        except NotReady:
+            if time.monotonic() > deadline:
+                raise
+        if not told:
+            told = True
+            progress("womm: waiting for the file server to start")
+        time.sleep(0.5)
+
+
 def find(kube: Kube) -> Server:
-    """Find the namespace's file server. Raises WommError with the way out if it can't be used."""
+    """Find the namespace's file server. Raises WommError with the way out, NotReady while it starts."""
     items = kube.get("deployments,services,pods", "-l", _LABEL)["items"]
     deployment = _first(items, "Deployment")
     service = _first(items, "Service")
@@ -45,7 +67,7 @@ def find(kube: Kube) -> Server:
         )
     ready = [pod for pod in items if pod["kind"] == "Pod" and _is_ready(pod)]
     if not ready:
-        raise WommError(
+        raise NotReady(
             "the file server is not ready yet",
             f"see kubectl {choice} describe pods -l {_LABEL}",
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -11,35 +12,57 @@ from womm.errors import Interrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+_shielded = False
+_held: list[int] | None = None
+
+
+def shield() -> None:
+    """Raise no signal any more: cleaning up begins."""
+    global _shielded  # noqa: PLW0603 - a process has one set of signal handlers
+    _shielded = True
+
 
 @contextmanager
-def as_exceptions() -> Iterator[Callable[[], None]]:
+def as_exceptions() -> Iterator[None]:
     """Raise Interrupted at the first INT, TERM or HUP; later ones do nothing, so that clean-up goes on.
 
-    Yields `shield`: call it when cleaning up begins, and no signal is raised any more. A signal that
-    was ignored at the start (nohup) stays ignored.
+    A signal that was ignored at the start (nohup) stays ignored.
     """
+    global _shielded  # noqa: PLW0603 - as above
     before = {s: signal.getsignal(s) for s in _SIGNALS}
-    shielded = interrupted = False
-
-    def shield() -> None:
-        nonlocal shielded
-        shielded = True
-
-    def handler(signum: int, _frame: FrameType | None) -> None:
-        nonlocal interrupted
-        if not shielded:
-            shield()
-            interrupted = True
-            raise Interrupted(signum)
-
+    _shielded = False
     for signum, old in before.items():
         if old is not signal.SIG_IGN:
-            signal.signal(signum, handler)
+            signal.signal(signum, _handle)
     try:
-        yield shield
+        yield
     finally:
         # After an interruption all that is left is to end, and the user may still be pressing Ctrl-C.
-        if not interrupted:
+        if not _shielded:
             for signum, old in before.items():
                 signal.signal(signum, old)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Keep a signal for the end of this context: for what must not be cut in two, as starting a process."""
+    global _held  # noqa: PLW0603 - as above
+    if threading.current_thread() is not threading.main_thread():
+        # Signals are the main thread's.
+        yield
+        return
+    _held = []
+    try:
+        yield
+    finally:
+        kept, _held = _held, None
+    if kept:
+        _handle(kept[0], None)
+
+
+def _handle(signum: int, _frame: FrameType | None) -> None:
+    if _held is not None:
+        _held.append(signum)
+    elif not _shielded:
+        shield()
+        raise Interrupted(signum)

@@ -112,11 +112,15 @@ def test_a_living_run_is_not_swept(none: Place) -> None:
         assert running.interrupt(signal.SIGTERM).status == 143
 
 
-def test_a_deployment_that_somebody_deletes_is_no_reason_to_hang(none: Place) -> None:
-    with none.started("parallel", "--kube-pods", "1", *SLEEP) as running:
+def test_a_deployment_that_somebody_deletes_ends_the_run(none: Place) -> None:
+    jobs = ["--line-buffer", "--", "echo here {}; sleep 100", ":::", "1", "2", "3"]
+    with none.started("parallel", "--kube-pods", "1", *jobs) as running:
         until_running(running)
-        kubectl("--namespace", none.namespace, "delete", "deployment", running.task(), "--cascade=foreground")
-        assert running.interrupt(signal.SIGINT).status == 130
+        kubectl("--namespace", none.namespace, "delete", "deployment", running.task())
+        done = running.wait()
+    # Not a job is called done, those that were waiting included.
+    assert done.status == 3
+    assert "somebody has deleted it" in done.messages
     assert none.left() == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -58,11 +59,11 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         raise WommError(f"--share {project.share} comes later", "womm setup --share eager, or none")
     kube = resolve(options.kube.over(choice).over(project.choice))
     _check_tools()
-    with signals.as_exceptions() as shield, ExitStack() as undo:
+    with ExitStack() as undo:
         try:
             status = _run(options, project, kube, directory, undo)
         finally:
-            shield()
+            signals.shield()
     return status
 
 
@@ -74,13 +75,13 @@ def _run(options: ParallelOptions, project: Project, kube: Kube, directory: Path
     run_.write("shell", os.fsencode(os.environ.get("SHELL", "")))
     spec = _spec(run_.task, options, project, directory, share)
     create(kube, run_, spec, undo)
-    follower = Follower(kube, run_, spec, options.slots)
+    follower = Follower(kube, run_, spec, options.slots, options.per_host)
     undo.callback(follower.stop)
     follower.start()
     follower.wait_for_pod()
     # With a profile named, GNU parallel reads none of the user's and none of the system's.
     ours = ["--profile", "/dev/null", "--sshloginfile", follower.login_file]
-    ours += ["--ssh", f"bash {run_.path}/scripts/login"]
+    ours += ["--ssh", f"bash -p {run_.path}/scripts/login"]
     return _gnu_parallel([*ours, *options.theirs, "--", *options.command], run_.environment)
 
 
@@ -114,9 +115,9 @@ def help_text() -> str:
 
 
 def _gnu_parallel(
-    arguments: Sequence[str], added: Mapping[str, str] = MappingProxyType({}), *, reads: bool = True
+    arguments: Sequence[str], added: Mapping[str, str] = MappingProxyType({}), *, aside: bool = False
 ) -> int:
-    return foreground([tool("perl"), str(PARALLEL), *arguments], _environment(added), reads=reads)
+    return foreground([tool("perl"), str(PARALLEL), *arguments], _environment(added), aside=aside)
 
 
 def _environment(added: Mapping[str, str]) -> dict[str, str]:
@@ -130,8 +131,11 @@ def _environment(added: Mapping[str, str]) -> dict[str, str]:
 
 def _its_own_message(bad: BadOption) -> int:
     """Let GNU parallel say itself what it does not understand. Raises `bad` if it does understand."""
+    near = difflib.get_close_matches(bad.arguments[0].lstrip("-"), [o.names[0] for o in OURS], 1)
+    if near:
+        raise WommError(bad.message, f"did you mean --{near[0]}? See `womm parallel --help`")
     # The bad option stands last: one that lacks its value must not take another word for it.
-    status = _gnu_parallel(["--dry-run", *bad.arguments], reads=False)
+    status = _gnu_parallel(["--dry-run", *bad.arguments], aside=True)
     if status == 0:
         raise bad
     return status

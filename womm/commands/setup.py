@@ -59,10 +59,11 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
     prefix = image.check_prefix(prefix)
     account = _account(options.as_root)
     directory = _check_directory(config.working_directory(), options.share)
+    _check_writable(Path(directory))
     sweep()
     kube = resolve(choice)
     _preflight(kube, options.share)
-    tag = f"{prefix}{image.repository(directory)}:womm"
+    tag = f"{prefix}{image.repository(directory)}:{image.tag(directory)}"
     progress(f"womm: building {tag} on {options.base_image}")
     name, arch = image.build_worker(tag, options.base_image, account, directory)
     path = config.save(
@@ -93,14 +94,22 @@ def _check_directory(directory: Path, share: str) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         raise WommError("this directory's name is not valid UTF-8", "work in one whose name is") from error
-    hidden = any(_is_within(needed, text) for needed in _NEEDED)
-    if share != "none" and (hidden or any(_is_within(text, place) for place in _KERNEL)):
+    if any(_is_within(text, place) for place in _KERNEL):
+        raise WommError(f"{text} is the kernel's", "work in a directory of yours")
+    if share != "none" and any(_is_within(needed, text) for needed in _NEEDED):
         raise WommError(f"{text} can't be shared: pods need their own", "--share none, or another directory")
     if ":" in text and share != "none":
         raise WommError(
             "a directory with a ':' in its path can't be mounted in pods", "--share none, or rename it"
         )
     return text
+
+
+def _check_writable(directory: Path) -> None:
+    # Known before an image is built for nothing.
+    path = directory / config.FILE_NAME
+    if not os.access(directory, os.W_OK) or path.is_dir():
+        raise WommError(f"{path} can't be written", "work in a directory of yours")
 
 
 def _is_within(path: str, directory: str) -> bool:
@@ -142,5 +151,8 @@ def _own_distribution() -> str:
         text = Path("/etc/os-release").read_text(encoding="utf-8")
     except OSError:
         return "debian:stable"
+    known = ("alpine", "debian", "fedora", "ubuntu")
     found = dict(re.findall(r'^(ID|VERSION_ID)="?([^"\n]+)"?$', text, re.MULTILINE))
-    return f"{found.get('ID', 'debian')}:{found.get('VERSION_ID', 'latest')}"
+    if found.get("ID") in known and "VERSION_ID" in found:
+        return f"{found['ID']}:{found['VERSION_ID']}"
+    return "debian:stable"

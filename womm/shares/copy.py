@@ -30,7 +30,7 @@ def push(kube: Kube, run_: Run, directory: Path, undo: ExitStack) -> Share:
     Raises WommError if there is no file server or the transfer fails.
     """
     tool("rsync")
-    found = server.find(kube)
+    found = server.wait_for(kube)
     key = _key(directory)
     close = kube.argv("exec", found.pod, "-c", "server", "--", _SERVER_SCRIPT, "close", run_.task, key)
     run_.record_undo(close)
@@ -57,7 +57,7 @@ def _rsync(run_: Run, directory: Path, pod: str, target: str, base: str | None) 
     argv += ["--modify-window=-1"]
     # The server's user is not the files' owner: what it can't read, no pod could pull.
     argv += ["--no-owner", "--no-group", "--chmod=Du+rx,Fu+r"]
-    argv += [f"--rsh=bash {run_.path}/scripts/kube-rsh"]
+    argv += [f"--rsh=bash -p {run_.path}/scripts/kube-rsh"]
     argv += [f"--link-dest={base}"] if base is not None else []
     try:
         run([*argv, f"{directory}/", f"{pod}:{target}/"], env=run_.environment)
