@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pexpect
@@ -267,3 +268,44 @@ def test_a_directory_that_is_gone_is_refused(womm: Argv, tmp_path: Path, argumen
     done = call(["sh", "-c", script, "sh", str(tmp_path / "gone"), *womm, *arguments])
     assert done.returncode == 125
     assert done.stderr.splitlines()[0] == b"womm: this directory is gone"
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("--kubepods", "--kube-pods"), ("--kube-pod=3", "--kube-pods"), ("--kube-memory", "--kube-mem")],
+)
+def test_a_typing_error_in_an_option_of_ours_names_the_nearest(womm: Argv, typed: str, meant: str) -> None:
+    done = call([*womm, "parallel", typed, "3", "--", "x"])
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert f"did you mean {meant}?" in done.stderr.decode()
+
+
+def test_what_gnu_parallel_says_of_a_bad_option_is_no_output_of_jobs(womm: Argv) -> None:
+    done = call([*womm, "parallel", "--nosuch", "--", "x"], stdin=b"a\n")
+    assert done.stdout == b""
+    assert b"Unknown option: nosuch" in done.stderr
+
+
+def test_without_a_home_directory_there_is_an_error_and_no_traceback(
+    hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert cli.main(["cluster-setup", "--build", "--namespace", "y"]) == 125
+    assert "set HOME" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("descriptors", ["<&-", "2>&-", "<&- 2>&-"])
+def test_closed_descriptors_are_nobody_elses(womm: Argv, descriptors: str) -> None:
+    script = (
+        "import os, sys; from womm import cli; cli.main(['--version']);"
+        "[os.fstat(n) for n in range(3)]; print(os.readlink('/proc/self/fd/0'))"
+    )
+    shell = f'exec "$0" -c "$1" {descriptors}'
+    done = call(["bash", "-c", shell, sys.executable, script], stdin=b"")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[0] == f"womm {__version__}".encode()
+    assert "<&-" not in descriptors or done.stdout.splitlines()[1] == b"/dev/null"

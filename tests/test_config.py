@@ -225,3 +225,28 @@ def test_an_odd_xdg_config_home_is_ignored(
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", odd)
     assert config.user_directory() == hermetic.home / ".config" / "womm"
+
+
+def test_a_configuration_that_somebody_else_made_is_refused(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It may name a kubeconfig, and that may name programs to run.
+    path = save(project)
+    if os.getuid() == 0:
+        os.chown(path, 12345, -1)
+        owner = 12345
+    else:
+        owner = os.getuid()
+        monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(WommError, match=rf"is somebody else's \(uid {owner}\)") as caught:
+        load(Path(project.directory))
+    assert "womm setup" in caught.value.hint
+
+
+def test_a_configuration_of_roots_is_taken_by_everybody(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(project)
+    if os.getuid() == 0:
+        monkeypatch.setattr(os, "getuid", lambda: 12345)
+    assert load(Path(project.directory)) == project
