@@ -125,6 +125,7 @@ class User:
             "XDG_CONFIG_HOME": str(self.root / "config"),
             "XDG_RUNTIME_DIR": str(self.root / "run"),
             "SHELL": "/bin/bash",
+            "PYTHONFAULTHANDLER": "1",
             "LC_ALL": "C.UTF-8",
             MARK: self.mark,
         }
@@ -250,8 +251,10 @@ class Running:
         try:
             status = self.process.wait(LIMIT)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
+            # With PYTHONFAULTHANDLER it tells where it hangs.
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait()
+            raise AssertionError(f"womm did not end: {self.err}") from None
         return Done(status, self.out, self.err.encode())
 
 

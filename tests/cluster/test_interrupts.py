@@ -93,7 +93,7 @@ def test_the_next_command_cleans_up_after_a_womm_that_was_killed(eager: Place, v
     )
     assert done.status == 0
     run = task.removeprefix("womm-task-")
-    assert f"womm: cleaning up after run {run}, whose womm died" in done.messages
+    assert f"womm: cleaning up after run {run}, which did not end as it should" in done.messages
     assert eager.left() == []
     pod = kubectl("--namespace", eager.namespace, "get", "pods", "-o", "name").split()[0]
     shares = kubectl(

@@ -164,7 +164,7 @@ def test_pods_that_the_namespace_refuses_end_the_run_with_the_reason(
     place = make_place("refused").setup("none", "--as-root")
     done = place.parallel("--", "true", ":::", "1")
     assert done.status == 125
-    assert "the cluster refuses the pods: " in done.messages
+    assert "the cluster refuses its pods: " in done.messages
     assert "restricted" in done.messages
 
 
