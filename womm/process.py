@@ -31,6 +31,9 @@ RUN_VARIABLE = "WOMM_RUN"
 #: The status of a command that took longer than it might (as timeout(1) has it).
 TIMED_OUT = 124
 
+# Seconds between two looks at a process that is waited for.
+_GLANCE = 0.02
+
 # sh raises for statuses that it isn't told of; deaths by a signal are negative.
 _ANY_STATUS = list(range(-64, 256))
 
@@ -163,7 +166,9 @@ def foreground(argv: Sequence[str | bytes], env: Mapping[str, str], *, aside: bo
     try:
         with signals.held():
             process = subprocess.Popen(argv, stdin=stdin, stdout=stdout, env=dict(env), restore_signals=True)
-        status = process.wait()
+        while (status := process.poll()) is None:
+            signals.check()
+            time.sleep(_GLANCE)
     except BaseException:
         if process is not None:
             end_tree(process.pid)

@@ -12,14 +12,9 @@ from womm.errors import Interrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-_shielded = False
-_held: list[int] | None = None
-
-
-def shield() -> None:
-    """Raise no signal any more: cleaning up begins."""
-    global _shielded  # noqa: PLW0603 - a process has one set of signal handlers
-    _shielded = True
+_received: int | None = None
+_holding = False
+_cleaning = False
 
 
 @contextmanager
@@ -28,9 +23,9 @@ def as_exceptions() -> Iterator[None]:
 
     A signal that was ignored at the start (nohup) stays ignored.
     """
-    global _shielded  # noqa: PLW0603 - as above
+    global _received, _cleaning
     before = {s: signal.getsignal(s) for s in _SIGNALS}
-    _shielded = False
+    _received, _cleaning = None, False
     for signum, old in before.items():
         if old is not signal.SIG_IGN:
             signal.signal(signum, _handle)
@@ -38,31 +33,47 @@ def as_exceptions() -> Iterator[None]:
         yield
     finally:
         # After an interruption all that is left is to end, and the user may still be pressing Ctrl-C.
-        if not _shielded:
+        if _received is None:
             for signum, old in before.items():
                 signal.signal(signum, old)
+
+
+def check() -> None:
+    """Raise Interrupted if a signal has come that did not end what it should have ended.
+
+    Waits call it now and then: Python drops an exception that a handler raises in a finalizer, and a
+    signal that comes just before a blocking call waits for that call's end.
+    """
+    if _received is not None and not _cleaning:
+        raise Interrupted(_received)
+
+
+def shield() -> None:
+    """Raise nothing any more: cleaning up begins."""
+    global _cleaning  # noqa: PLW0603 - as above
+    _cleaning = True
 
 
 @contextmanager
 def held() -> Iterator[None]:
     """Keep a signal for the end of this context: for what must not be cut in two, as starting a process."""
-    global _held  # noqa: PLW0603 - as above
+    global _holding  # noqa: PLW0603 - as above
     if threading.current_thread() is not threading.main_thread():
         # Signals are the main thread's.
         yield
         return
-    _held = []
+    _holding = True
     try:
         yield
     finally:
-        kept, _held = _held, None
-    if kept:
-        _handle(kept[0], None)
+        _holding = False
+    check()
 
 
 def _handle(signum: int, _frame: FrameType | None) -> None:
-    if _held is not None:
-        _held.append(signum)
-    elif not _shielded:
-        shield()
-        raise Interrupted(signum)
+    global _received  # noqa: PLW0603 - as above
+    if _received is not None:
+        return
+    _received = signum
+    if not _holding:
+        check()

@@ -10,7 +10,7 @@ import threading
 import time
 from contextlib import ExitStack
 
-from womm import pods
+from womm import pods, signals
 from womm.errors import WommError
 from womm.kubectl import Kube
 from womm.manifests import TaskSpec, task_manifest
@@ -90,6 +90,7 @@ class Follower(threading.Thread):
                 )
             self._news.wait(0.5)
             self._news.clear()
+            signals.check()
 
     def stop(self) -> None:
         """Stop following."""
