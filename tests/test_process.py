@@ -258,12 +258,14 @@ def interrupted(script: str, directory: Path) -> psutil.Process:
         # Again and again, as a user would: only the first one counts.
         for _ in range(5):
             client.send_signal(signal.SIGINT)
+        (directory / "interrupted").touch()
         assert client.communicate(timeout=20)[0] == b"Interrupted 2\n"
     return process
 
 
 def test_a_command_that_is_about_to_end_is_seen_to_its_end_by_an_interruption(tmp_path: Path) -> None:
-    interrupted('echo $$ >"$1/pid"; sleep 0.1; echo created >"$1/done"', tmp_path)
+    wait = 'until [ -e "$1/interrupted" ]; do sleep 0.02; done'
+    interrupted(f'echo $$ >"$1/pid"; {wait}; echo created >"$1/done"', tmp_path)
     assert (tmp_path / "done").read_text() == "created\n"
 
 
