@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
-import json
 import re
 import shutil
 import tempfile
@@ -47,8 +47,10 @@ def test_the_image_is_named_by_digest_and_its_repository_is_the_directorys_slug(
     image = place.config()["image"]
     assert re.fullmatch(rf"{PREFIX}my-cafe-dir-2@sha256:[0-9a-f]{{64}}", image)
     with urllib.request.urlopen(f"http://{PREFIX}v2/my-cafe-dir-2/tags/list") as answer:
-        [tag] = json.loads(answer.read())["tags"]
-    assert re.fullmatch(r"womm-[0-9a-f]{12}", tag)
+        tags = json.loads(answer.read())["tags"]
+    # One for each directory of that name.
+    assert tags
+    assert all(re.fullmatch(r"womm-[0-9a-f]{12}", tag) for tag in tags)
     arguments = ("parallel", "--kube-pods", "1", "-u", "--", "echo here; sleep 600; : {}", ":::", "1")
     with place.started(*arguments) as running:
         running.until(lambda: b"here" in running.out)
