@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import socket
 import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -93,6 +95,12 @@ def save(project: Project) -> Path:
     path = Path(project.directory) / FILE_NAME
     _write(path, {"format": FORMAT, **asdict(project)})
     return path
+
+
+def identity(directory: str | Path) -> str:
+    """What tells this directory from every other: of this user, on this machine; hexadecimal digits."""
+    text = f"{socket.gethostname()}\0{os.getuid()}\0{directory}"
+    return hashlib.sha256(os.fsencode(text)).hexdigest()
 
 
 def user_directory() -> Path:

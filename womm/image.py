@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shlex
 import shutil
-import socket
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from womm import __version__, engine
+from womm import __version__, config, engine
 from womm.errors import WommError
 from womm.files import PACKAGE, SCRIPTS, TEMPLATES
 
@@ -59,8 +56,7 @@ def repository(directory: str) -> str:
 
 def tag(directory: str) -> str:
     """The tag of a directory's image: another directory of the same name has another one."""
-    identity = f"{socket.gethostname()}\0{os.getuid()}\0{directory}"
-    return f"womm-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+    return f"womm-{config.identity(directory)[:12]}"
 
 
 def check_prefix(prefix: str) -> str:

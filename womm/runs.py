@@ -67,6 +67,11 @@ class Run:
         self._undo.append(list(argv))
         self._write_undo()
 
+    def undo_later(self, undo: contextlib.ExitStack, argv: Sequence[str]) -> None:
+        """Have `undo` run `argv`, or a later womm if this client dies before."""
+        self.record_undo(argv)
+        undo.callback(self.undo, argv)
+
     def undo(self, argv: Sequence[str]) -> None:
         """Run an undo command, tell if it fails, and forget it if it doesn't."""
         if _take_back(argv, self._kubeconfig, _PATIENCE):

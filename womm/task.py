@@ -39,15 +39,10 @@ def create(kube: Kube, run: Run, spec: TaskSpec, undo: ExitStack) -> None:
     undo.callback(tell)
     if spec.share is not None:
         # Not waited for: that would take the right to list the namespace's secrets.
-        _undo_with(run, undo, kube.argv("delete", f"secret/{spec.name}", *_TOLERANT, "--wait=false"))
-    _undo_with(run, undo, kube.argv("delete", deployment, *_TOLERANT, "--cascade=foreground"))
+        run.undo_later(undo, kube.argv("delete", f"secret/{spec.name}", *_TOLERANT, "--wait=false"))
+    run.undo_later(undo, kube.argv("delete", deployment, *_TOLERANT, "--cascade=foreground"))
     created += kube.create(task_manifest(spec))
     progress(f"{deployment} created")
-
-
-def _undo_with(run: Run, undo: ExitStack, argv: list[str]) -> None:
-    run.record_undo(argv)
-    undo.callback(run.undo, argv)
 
 
 class Follower(threading.Thread):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import secrets
-import socket
 from contextlib import ExitStack
 from pathlib import Path
 
-from womm import server
+from womm import config, server
 from womm.errors import CommandFailed, WommError
 from womm.kubectl import Kube
 from womm.manifests import Share
@@ -31,23 +28,20 @@ def push(kube: Kube, run_: Run, directory: Path, undo: ExitStack) -> Share:
     """
     tool("rsync")
     found = server.wait_for(kube)
-    key = _key(directory)
-    close = kube.argv("exec", found.pod, "-c", "server", "--", _SERVER_SCRIPT, "close", run_.task, key)
-    run_.record_undo(close)
-    undo.callback(run_.undo, close)
-    opened = kube.run(
-        "exec", found.pod, "-c", "server", "--", _SERVER_SCRIPT, "open", run_.task, key
-    ).text.splitlines()
+    key = config.identity(directory)[:32]
+
+    def share(verb: str) -> tuple[str, ...]:
+        return ("exec", "-i", found.pod, "-c", "server", "--", _SERVER_SCRIPT, verb, run_.task, key)
+
+    run_.undo_later(undo, kube.argv(*share("close")))
+    opened = kube.run(*share("open")).text.splitlines()
     if not opened:
         raise WommError("the file server gave no place for this directory", "try again")
     progress(f"womm: copying {directory} to the file server")
     _rsync(run_, directory, found.pod, opened[0], base=opened[1] if len(opened) > 1 else None)
     secret = secrets.token_hex(32)
     # On stdin: an argument would be in the process list.
-    kube.run(
-        "exec", "-i", found.pod, "-c", "server", "--", _SERVER_SCRIPT, "ready", run_.task, key,
-        stdin=f"{secret}\n".encode(),
-    )  # fmt: skip
+    kube.run(*share("ready"), stdin=f"{secret}\n".encode())
     return Share(found.address, found.image, secret, str(directory))
 
 
@@ -70,9 +64,3 @@ def _rsync(run_: Run, directory: Path, pod: str, target: str, base: str | None) 
             if failure.status == PARTIAL
             else "try again; `kubectl get pods` shows the server's state",
         ) from failure
-
-
-def _key(directory: Path) -> str:
-    # The same directory of the same user on the same machine, and nothing readable in a path.
-    identity = f"{socket.gethostname()}\0{os.getuid()}\0{directory}"
-    return hashlib.sha256(os.fsencode(identity)).hexdigest()[:32]
