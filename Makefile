@@ -13,6 +13,10 @@ VENDORED := womm/vendor/parallel
 # PARALLEL and LICENCE are for `make vendor` only. In any other program's environment PARALLEL holds
 # default options of GNU parallel, and a path in it would become a word of every job.
 unexport PARALLEL LICENCE
+# KUBERNETES reaches the sandbox from every target, and WOMM_KUBE_CONTEXT what runs in its place.
+ifneq ($(KUBERNETES),)
+export KUBERNETES
+endif
 # The sandbox may call make in trees of others; what was given to this one is not meant for them.
 unexport MAKEFLAGS MAKEOVERRIDES
 
@@ -54,7 +58,7 @@ format: $(INSTALLED) ## let ruff and shfmt lay out every file (ARGS='FILE…': o
 	@tools/lint --format $(ARGS)
 
 .PHONY: test
-test: $(INSTALLED) $(VENDORED) ## unit tests, bats and cluster tests, with all their set-up; says how many ran
+test: $(INSTALLED) $(VENDORED) ## unit tests, bats and cluster tests, with all their set-up (KUBERNETES=VERSION)
 	@$(VENV)/bin/python tools/test unit bats cluster
 
 .PHONY: test-unit test-bats test-cluster
@@ -64,9 +68,14 @@ test-cluster: $(INSTALLED) $(VENDORED) ## the tests on the sandbox's Kubernetes 
 test-unit test-bats test-cluster:
 	@$(VENV)/bin/python tools/test $(patsubst test-%,%,$@) -- $(ARGS)
 
+.PHONY: bench
+bench: $(INSTALLED) $(VENDORED) ## measure womm against its rivals, into bench/RESULTS.md (ARGS=NAME: only print one)
+	@sandbox/up
+	@exports=$$(sandbox/env) && eval "$$exports" && bench/run --write $(ARGS)
+
 .PHONY: demo
-demo: $(INSTALLED) $(VENDORED) ## see womm at work on a Kubernetes of its own on this machine
-	@tools/demo
+demo: $(INSTALLED) $(VENDORED) ## see womm at work on a Kubernetes of its own (or WOMM_KUBE_CONTEXT=NAME)
+	@tools/on-cluster tools/demo
 
 .PHONY: build
 build: $(INSTALLED) $(VENDORED) ## wheel and sdist, into dist/
@@ -78,7 +87,7 @@ sandbox-down: ## stop it and remove what sandbox-up made
 sandbox-status: ## tell what of it runs
 sandbox-env: ## print its environment: eval "$(make -s sandbox-env)"
 sandbox-up sandbox-down sandbox-status sandbox-env:
-	@$(if $(KUBERNETES),KUBERNETES='$(KUBERNETES)') sandbox/$(patsubst sandbox-%,%,$@)
+	@sandbox/$(patsubst sandbox-%,%,$@)
 
 .PHONY: clean
 clean: ## remove what make made in the checkout, but for the sandbox

@@ -1,245 +1,246 @@
 #!/usr/bin/env bats
-# login, with relay.pl and job-entry.pl behind it and a kubectl that runs here what it is to run in the pod.
-# What arguments and streams hold is compared as bytes, in files.
+# login.pl, by itself and as GNU parallel's and rsync's ssh, with stand-ins for the hub: one that notes what it was asked
+# for in $BED/asked and uses the streams, and one (hub.bash) that runs it. What arguments and streams hold is compared as
+# bytes, in files.
 
-# shellcheck disable=SC2016 # the jobs' and programs' text is for shells of their own
-# shellcheck disable=SC2154 # run sets stderr and stderr_lines, too
+# shellcheck disable=SC2016 # the jobs' text is for shells of their own
+# shellcheck disable=SC2154 # run sets stderr, too
 
 bats_require_minimum_version 1.5.0
-load pod
+load hub
 
 setup() {
   make_run
 }
 
 teardown() {
+  stop_hub
   drop_run
 }
-@test "login: the command runs in the pod of that name, in the run's directory" {
-  run --separate-stderr login pod1 -- pwd
-  [[ $status -eq 0 ]]
-  [[ $output == "$WORK" && -z $stderr ]]
-  [[ $(<"$BED/calls") == '--context a test exec -i pod1 -c womm' ]]
+
+# stand_in: wait for one login; write "out" and then its stdin to its stdout, "err" to its stderr; answer with the
+# bytes $1, in Python's escapes.
+stand_in() {
+  rm -f "$WOMM_RUN/hub"
+  python3 - "$WOMM_RUN/hub" "$BED/asked" "$1" <<'PYTHON' 3>&- &
+import os, socket, struct, sys
+path, asked, answer = sys.argv[1:]
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(path + ".new")
+listener.listen()
+os.rename(path + ".new", path)
+login, _ = listener.accept()
+text, (stdin, stdout, stderr), _, _ = socket.recv_fds(login, 65536, 3)
+while len(text) < 4 or len(text) < 4 + struct.unpack("<I", text[:4])[0]:
+    text += login.recv(65536)
+with open(asked, "wb") as file:
+    file.write(text[4:])
+try:
+    os.write(stderr, b"err\n")
+    os.write(stdout, b"out\n")
+    while chunk := os.read(stdin, 65536):
+        os.write(stdout, chunk)
+except OSError:
+    pass
+login.sendall(answer.encode().decode("unicode_escape").encode("latin-1"))
+PYTHON
+  eventually test -S "$WOMM_RUN/hub"
 }
 
-@test "login: as another user it does the same" {
-  run --separate-stderr as_user bash "$SCRIPTS/login" pod1 -- 'pwd; exit 3'
-  [[ $status -eq 3 ]]
-  [[ $output == "$WORK" && -z $stderr ]]
+# login: call login.pl as GNU parallel does.
+login() {
+  timeout 20 perl -X "$SCRIPTS/login.pl" "$@"
 }
 
-@test "login: arguments are joined by blanks, as ssh does" {
-  run login pod1 echo a '' "'b  c'" '|' cat -
-  [[ $output == 'a b  c' ]]
+# parallel: GNU parallel as womm calls it, with the login $HOST, which is pod1 with two jobslots.
+parallel() {
+  RSYNC_OLD_ARGS=1 PARALLEL='' timeout 60 perl "$ROOT/womm/vendor/parallel" --will-cite --profile /dev/null \
+    --sshlogin "${HOST:-2/pod1}" --ssh "perl -X $SCRIPTS/login.pl" "$@"
 }
 
-@test "login: ssh's options before the host are passed over" {
-  run login -l me -p 22 -q -o X=y pod1 -- echo ran
-  [[ $output == ran ]]
-  [[ $(<"$BED/calls") == *'exec -i pod1 -c womm' ]]
+@test "login.pl: host and command reach the hub, and the status comes back" {
+  local status_wanted
+  for status_wanted in 0 3 255; do
+    stand_in "\\x$(printf %02x "$status_wanted")\\0\\0\\0"
+    run "-$status_wanted" login pod1 -- exec perl -X -e 'a  b' </dev/null
+    printf 'pod1\0exec perl -X -e a  b' | cmp - "$BED/asked"
+  done
 }
 
-@test "login: without a command it says its usage" {
+@test "login.pl: ssh's options before the host are passed over" {
+  stand_in '\0\0\0\0'
+  login -l me -p 22 -q -o X=y pod1 echo -l ran </dev/null >/dev/null 2>&1
+  printf 'pod1\0echo -l ran' | cmp - "$BED/asked"
+}
+
+@test "login.pl: the hub has its three streams" {
+  random_file "$BED/in" 300000
+  stand_in '\0\0\0\0'
+  login pod1 -- x <"$BED/in" >"$BED/out" 2>"$BED/err"
+  { echo out && cat "$BED/in"; } | cmp - "$BED/out"
+  [[ $(<"$BED/err") == err ]]
+}
+
+@test "login.pl: a long command with any byte arrives whole" {
+  local text
+  text=$(every_byte && head -c 120000 /dev/zero | tr '\0' x)
+  stand_in '\0\0\0\0'
+  login pod1 -- "$text" "$text" "$text" "$text" "$text" </dev/null >/dev/null 2>&1
+  printf 'pod1\0%s %s %s %s %s' "$text" "$text" "$text" "$text" "$text" | cmp - "$BED/asked"
+}
+
+@test "login.pl: closed streams are as good as /dev/null" {
+  stand_in '\7\0\0\0'
+  login pod1 -- x <&- >"$BED/out" 2>/dev/null || [[ $? -eq 7 ]]
+  [[ $(<"$BED/out") == out ]]
+  stand_in '\7\0\0\0'
+  login pod1 -- x </dev/null >&- 2>"$BED/err" || [[ $? -eq 7 ]]
+  [[ $(<"$BED/err") == err ]]
+  stand_in '\7\0\0\0'
+  login pod1 -- x <&- >&- 2>&- || [[ $? -eq 7 ]]
+  printf 'pod1\0x' | cmp - "$BED/asked"
+}
+
+@test "login.pl: a hub that ends without an answer is a lost job" {
+  local answer
+  for answer in '' '\0\0\0'; do
+    stand_in "$answer"
+    run --separate-stderr login pod1 -- x </dev/null
+    [[ $status -eq 255 && $stderr == $'err\nwomm: the run has ended before this job' ]]
+  done
+}
+
+@test "login.pl: without a hub no job is started" {
+  run login pod1 -- x
+  [[ $status -eq 255 && $output == 'womm: the run is over; this job was not started' ]]
+}
+
+@test "login.pl: a socket that nobody listens at is no hub" {
+  stand_in '\0\0\0\0'
+  login pod1 -- x </dev/null >/dev/null 2>&1
+  run login pod1 -- x
+  [[ $status -eq 255 && $output == 'womm: the run is over; this job was not started' ]]
+}
+
+@test "login.pl: without a command, or outside a run, it says its usage" {
   run login pod1
-  [[ $status -eq 255 ]]
-  [[ $output == 'usage: login '* ]]
+  [[ $status -eq 255 && $output == 'usage: login.pl '* ]]
+  unset WOMM_RUN
+  run login pod1 -- x
+  [[ $status -eq 255 && $output == 'usage: login.pl '* ]]
 }
 
-@test "login: stdout and stderr arrive apart, and byte for byte" {
-  random_file "$WORK/out" 300000
-  random_file "$WORK/err" 200000
-  login pod1 -- 'cat out & cat err >&2; wait' >"$BED/out" 2>"$BED/err"
-  cmp "$WORK/out" "$BED/out"
-  cmp "$WORK/err" "$BED/err"
+@test "login.pl: no module is loaded" {
+  run perl -X -e 'END { print join ",", grep { !/login/ } keys %INC } do shift' "$SCRIPTS/login.pl"
+  [[ $output != *.pm* ]]
 }
 
-@test "login: output without a last newline, and none at all, stay as they are" {
-  login pod1 -- 'printf a; printf b >&2' >"$BED/out" 2>"$BED/err"
-  [[ $(od -An -c "$BED/out" "$BED/err" | tr -d ' ') == ab ]]
-  login pod1 -- : >"$BED/out" 2>"$BED/err"
-  [[ ! -s $BED/out && ! -s $BED/err ]]
+@test "login.pl: GNU parallel runs its jobs by it" {
+  start_hub
+  run --separate-stderr parallel -k 'echo {} $(pwd)' ::: 1 'b  c' "d'e" </dev/null
+  [[ $status -eq 0 && -z $stderr ]]
+  [[ $output == "1 $WORK"$'\n'"b  c $WORK"$'\n'"d'e $WORK" ]]
+  [[ $(<"$BED/calls") == $'pod1\npod1\npod1' ]]
 }
 
-@test "login: 50 MB arrive whole" {
-  head -c 50000000 /dev/urandom >"$WORK/big"
-  login pod1 -- cat big | cmp - "$WORK/big"
+@test "login.pl: GNU parallel sees the jobs' exit statuses" {
+  start_hub
+  run parallel --joblog "$BED/log" 'exit {}' ::: 0 1 7 254 </dev/null
+  [[ $status -eq 3 ]]
+  [[ $(tail -n +2 "$BED/log" | cut -f 7 | sort -n | tr '\n' ' ') == '0 1 7 254 ' ]]
 }
 
-@test "login: stdin reaches the job whole" {
-  random_file "$BED/in" 5000000
-  login pod1 -- 'cat >copy' <"$BED/in"
-  cmp "$BED/in" "$WORK/copy"
+@test "login.pl: GNU parallel's arguments may hold every byte but NUL" {
+  start_hub
+  every_byte >"$BED/in"
+  parallel -0 'printf %s {}' <"$BED/in" >"$BED/out"
+  cmp "$BED/in" "$BED/out"
 }
 
-@test "login: a job that leaves its stdin unread ends all the same" {
-  yes | timeout 20 bash "$SCRIPTS/login" pod1 -- exit 4 || [[ $? -eq 4 ]]
+@test "login.pl: GNU parallel tells stdout from stderr" {
+  start_hub
+  parallel --line-buffer 'echo out; echo err >&2' ::: 1 </dev/null >"$BED/out" 2>"$BED/err"
+  [[ $(<"$BED/out") == 'out' && $(<"$BED/err") == 'err 1' ]]
 }
 
-@test "login: the exit status is the job's" {
-  local wanted
-  for wanted in 0 1 3 126 127 255; do
-    run "-$wanted" login pod1 -- "exit $wanted"
-    [[ -z $output ]]
-  done
-  run -127 login pod1 -- no-such-program-of-ours
-  run login pod1 -- "$WORK"
-  [[ $status -eq 126 ]]
-}
-
-@test "login: a job that a signal kills has the status 128 and the signal's number" {
-  local signal
-  for signal in 1 2 9 11 15; do
-    run login pod1 -- "kill -$signal \$\$"
-    [[ $status -eq $((128 + signal)) ]]
-  done
-}
-
-@test "login: an argument may hold every byte" {
-  local argument
-  argument=$(every_byte && echo x)
-  login pod1 -- "printf %s $(quoted "$argument")" >"$BED/out"
-  printf '%s' "$argument" | cmp - "$BED/out"
-}
-
-@test "login: nothing between here and the job's shell expands or trims a command" {
-  local argument=$'$ID `id` $(id) {{ .x }} %s \\ \n "q" * ~\n\n'
-  login pod1 -- "printf %s $(quoted "$argument")"$'\n\n' >"$BED/out"
-  printf '%s' "$argument" | cmp - "$BED/out"
-  ID=here run login pod1 -- 'ID=there; echo $ID'
-  [[ $output == there ]]
-}
-
-@test "login: an empty command is a job that does nothing" {
-  run login pod1 -- ''
-  [[ $status -eq 0 && -z $output ]]
-}
-
-@test "login: a command of 128 KiB and one above pass" {
-  local size part
-  for size in 98304 119999 120001 131000; do
-    part=$(head -c "$size" /dev/zero | tr '\0' x)
-    run login pod1 -- "printf %s $part | wc -c"
-    [[ $status -eq 0 && $output -eq $size ]]
-  done
-  # More than Linux takes as one argument: ssh's caller gives it in several.
-  login pod1 -- printf '%s.' "$part" "$part" "$part" '; echo " $# $0"' >"$BED/out"
-  [[ $(wc -c <"$BED/out") -eq $((3 * 131001 + 11)) ]]
-  [[ $(tail -c 11 "$BED/out") == ' 0 /bin/sh' ]]
-}
-
-@test "login: a directory that the pod lacks is made" {
-  printf '%s' "$WORK/a b/ä/"$'\n' >"$WOMM_RUN/directory"
-  run login pod1 -- 'pwd; echo "$PWD" >here'
-  [[ $status -eq 0 ]]
-  [[ -f $WORK/a\ b/ä/$'\n'/here ]]
-}
-
-@test "login: a directory that can't be made is named, and the status is 255" {
-  touch "$BED/file"
-  printf '%s' "$BED/file/x" >"$WOMM_RUN/directory"
-  run --separate-stderr login pod1 -- echo ran
-  [[ $status -eq 255 && -z $output ]]
-  [[ $stderr == "womm: the pod has no directory $BED/file/x and can't make it: Not a directory" ]]
-}
-
-@test "login: a directory that the user may not make is named, and the status is 255" {
-  mkdir "$WORK/closed"
-  chmod 0555 "$WORK/closed"
-  printf '%s' "$WORK/closed/x" >"$WOMM_RUN/directory"
-  run --separate-stderr as_user bash "$SCRIPTS/login" pod1 -- echo ran
-  [[ $status -eq 255 && -z $output ]]
-  [[ $stderr == "womm: the pod has no directory $WORK/closed/x and can't make it: Permission denied" ]]
-}
-
-@test "login: the job's SHELL is the user's where the pod has it" {
-  program mysh 'exit 0'
-  printf '%s' "$BED/bin/mysh" >"$WOMM_RUN/shell"
-  run login pod1 -- 'echo $SHELL'
-  [[ $output == "$BED/bin/mysh" ]]
-}
-
-@test "login: a host that is no pod of the run any longer is replaced by one that is" {
-  echo pod2 >"$WOMM_RUN/pods"
-  run login pod1 -- echo ran
-  [[ $output == ran ]]
-  [[ $(<"$BED/calls") == *'exec -i pod2 -c womm' ]]
-}
-
-@test "login: the host itself is taken where it is one of several pods" {
-  printf '%s\n' pod0 pod1 pod2 pod3 >"$WOMM_RUN/pods"
-  for _ in 1 2 3 4 5; do login pod2 -- :; done
-  [[ $(sort -u "$BED/calls") == *'exec -i pod2 -c womm' ]]
-}
-
-@test "login: while the run has no pod it waits for one" {
-  : >"$WOMM_RUN/pods"
-  # Its own pauses tell that it has looked and waits.
-  program sleep 'echo >>"$BED/pauses"; exec /bin/sleep "$@"'
-  PATH=$BED/bin:$PATH login pod1 -- echo ran >"$BED/out" &
-  eventually test -s "$BED/pauses"
-  [[ ! -s $BED/calls ]]
-  echo pod7 >"$WOMM_RUN/.pods" && mv "$WOMM_RUN/.pods" "$WOMM_RUN/pods"
-  wait $!
-  [[ $(<"$BED/out") == ran ]]
-  [[ $(<"$BED/calls") == *'exec -i pod7 -c womm' ]]
-}
-
-@test "login: a run that is over starts no job, and says so" {
-  rm "$WOMM_RUN/pods"
-  run login pod1 -- echo ran
-  [[ $status -eq 255 ]]
-  [[ $output == 'womm: the run is over; this job was not started' ]]
-}
-
-@test "login: a run that ends while a job waits ends the wait" {
-  : >"$WOMM_RUN/pods"
-  program sleep 'rm -rf "$WOMM_RUN"'
-  PATH=$BED/bin:$PATH run timeout 20 bash "$SCRIPTS/login" pod1 -- echo ran
-  [[ $status -eq 255 ]]
-  [[ $output == 'womm: the run is over; this job was not started' ]]
-}
-
-@test "login: a kubectl that can't be started is named, and the status is 255" {
-  printf '%s\0' /no/such/kubectl >"$WOMM_RUN/kubectl"
-  run --separate-stderr login pod1 -- echo ran
-  [[ $status -eq 255 && -z $output ]]
-  [[ ${stderr_lines[0]} == "womm: can't run /no/such/kubectl: No such file or directory" ]]
-}
-
-@test "login: a kubectl that cuts a stream and succeeds is a lost job, not a success" {
-  local stream LC_ALL=C
-  for stream in 1 2; do
-    # Everything but the last byte of the mark comes through.
-    program kubectl 'while [[ $1 != -- ]]; do shift; done; shift
-      exec 3>&'$stream'
-      "$@" '$stream'> >(head -c -1 >&3) & wait $!; wait; exit 0'
-    run --separate-stderr login pod1 -- 'echo out; echo err >&2'
-    [[ $status -eq 255 ]]
-    [[ ${lines[0]} == out* && ${stderr_lines[0]} == err* ]]
-    [[ ${stderr_lines[-1]} == *'womm: the connection to pod1 was lost before its job had ended' ]]
-  done
-}
-
-@test "login: what kubectl itself complains of is passed on" {
-  program kubectl 'echo "error: pods \"pod1\" not found" >&2; exit 1'
-  run --separate-stderr login pod1 -- echo ran
-  [[ $status -eq 255 && -z $output ]]
-  [[ ${stderr_lines[0]} == 'error: pods "pod1" not found' ]]
-}
-
-@test "login: a reader that has enough ends the job" {
-  timeout 20 bash "$SCRIPTS/login" pod1 -- 'echo $$ >pid; exec yes' | head -n 1 >"$BED/out"
-  [[ $(<"$BED/out") == y ]]
+@test "login.pl: GNU parallel's --timeout ends the job there, too" {
+  start_hub
+  run parallel --timeout 1 --joblog "$BED/log" 'echo $$ >pid; exec sleep 600' ::: 1 </dev/null
+  [[ $status -eq 1 ]]
+  [[ $(tail -n 1 "$BED/log" | cut -f 7) == -1 ]]
   eventually ended_process "$(<"$WORK/pid")"
 }
 
-@test "login: what a job leaves running does not keep it" {
-  local start
-  start=$(milliseconds)
-  run login pod1 -- 'sleep 60 & echo $! >pid; echo ran'
-  [[ $status -eq 0 && $output == ran ]]
-  (($(milliseconds) - start < 30000))
-  kill "$(<"$WORK/pid")"
+@test "login.pl: GNU parallel's --halt now ends the other jobs there, too" {
+  start_hub
+  run parallel --halt now,fail=1 'if [ {} = 1 ]; then echo $$ >pid; exec sleep 600; fi
+    while ! [ -s pid ]; do sleep 0.05; done; exit 4' ::: 1 2 </dev/null
+  [[ $status -eq 4 ]]
+  eventually ended_process "$(<"$WORK/pid")"
 }
 
-# --- GNU parallel on top
+@test "login.pl: GNU parallel's -X gives one job many arguments" {
+  start_hub
+  parallel -X -j1 'printf "%s\n" a{}' ::: {1..2000} </dev/null >"$BED/out"
+  printf 'a%s\n' {1..2000} | cmp - "$BED/out"
+  (($(wc -l <"$BED/calls") < 20))
+}
+
+@test "login.pl: GNU parallel's --pipe gives each job its block of stdin" {
+  start_hub
+  seq 100000 >"$BED/in"
+  parallel --pipe --block 100k -k cat <"$BED/in" >"$BED/out"
+  cmp "$BED/in" "$BED/out"
+  (($(wc -l <"$BED/calls") > 3))
+}
+
+@test "login.pl: GNU parallel's --pipe passes on every byte, as one block" {
+  start_hub
+  random_file "$BED/in" 3000000
+  parallel --pipe --recend '' --block 100M -k cat <"$BED/in" >"$BED/out"
+  cmp "$BED/in" "$BED/out"
+}
+
+@test "login.pl: GNU parallel brings a file there, the result back, and cleans up; names have blanks" {
+  start_hub
+  mkdir "$BED/here" && cd "$BED/here"
+  echo content >'a b'
+  echo more >"it's"
+  run --separate-stderr parallel --workdir ./. --transferfile {} --return {}.out --cleanup \
+    'tr a-z A-Z <{} >{}.out; pwd' ::: 'a b' "it's" </dev/null
+  [[ $status -eq 0 && -z $stderr ]]
+  [[ $output == "$WORK"$'\n'"$WORK" ]]
+  [[ $(<'a b.out') == CONTENT && $(<"it's.out") == MORE ]]
+  [[ -z $(find "$WORK" -type f) ]]
+}
+
+@test "login.pl: GNU parallel's --workdir is a directory of the pod's" {
+  start_hub
+  mkdir "$WORK/sub"
+  run parallel --workdir "$WORK/sub" 'pwd' ::: 1 </dev/null
+  [[ $output == "$WORK/sub" ]]
+}
+
+@test "login.pl: GNU parallel's --nonall runs the command once in each pod" {
+  start_hub
+  run parallel --sshlogin pod2 --nonall --tag pwd </dev/null
+  [[ $status -eq 0 ]]
+  [[ $(sort <<<"$output") == "pod1"$'\t'"$WORK"$'\n'"pod2"$'\t'"$WORK" ]]
+  [[ $(sort "$BED/calls") == $'pod1\npod2' ]]
+}
+
+@test "login.pl: GNU parallel's --retries give a lost job to a pod again" {
+  start_hub
+  HOST=1/lost run --separate-stderr parallel --retries 3 'echo {}' ::: 1 </dev/null
+  [[ $status -eq 0 && $output == 1 ]]
+  [[ $(<"$BED/calls") == $'lost\nlost' ]]
+  [[ $stderr == 'womm: the run has ended before this job' || -z $stderr ]]
+}
+
+@test "login.pl: rsync brings directories there and back by it" {
+  start_hub
+  mkdir -p "$BED/here/a b" && random_file "$BED/here/a b/file" 2000000
+  rsync --archive --rsh="perl -X $SCRIPTS/login.pl" "$BED/here/" "pod1:$WORK/there/"
+  rsync --archive --rsh="perl -X $SCRIPTS/login.pl" -l "pod1:$WORK/there/" "$BED/back/"
+  diff -r "$BED/here" "$BED/back"
+}

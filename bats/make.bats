@@ -8,7 +8,7 @@ setup() {
   cp "$ROOT/Makefile" "$CHECKOUT/"
   cp "$ROOT"/tools/{files,install-missing} "$CHECKOUT/tools/"
   # This may run under make, whose flags and variables are not the inner make's.
-  unset MAKEFLAGS MAKELEVEL MFLAGS PARALLEL LICENCE
+  unset MAKEFLAGS MAKELEVEL MFLAGS PARALLEL LICENCE KUBERNETES ARGS
 }
 
 # makes: run make in the copy with the arguments $@.
@@ -43,6 +43,18 @@ program() {
   program "$CHECKOUT/sandbox/up" "echo \"version \$KUBERNETES\""
   makes -s sandbox-up KUBERNETES=1.20
   [[ $output == 'version 1.20' ]]
+}
+
+@test "make: KUBERNETES reaches the tests, and an empty one is none" {
+  touch "$CHECKOUT/womm/vendor/parallel"
+  mkdir -p "$CHECKOUT/.venv/bin"
+  touch "$CHECKOUT/.venv/.installed"
+  # shellcheck disable=SC2016 # the shell of the program
+  program "$CHECKOUT/.venv/bin/python" 'echo "$* on ${KUBERNETES-any}"'
+  makes -s -o .venv/.installed -o womm/vendor/parallel test KUBERNETES=1.20
+  [[ $output == 'tools/test unit bats cluster on 1.20' ]]
+  makes -s -o .venv/.installed -o womm/vendor/parallel test-cluster
+  [[ $output == 'tools/test cluster -- on any' ]]
 }
 
 @test "make: what is given to it is not given to a make that the sandbox calls" {

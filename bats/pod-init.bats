@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
 # pod-init.pl as what it is in a pod: process 1 of a PID namespace.
 
+# shellcheck disable=SC2016 # the agents' text is perl
+
 bats_require_minimum_version 1.5.0
 load pod
 
@@ -47,4 +49,44 @@ inside() {
 @test "pod-init: INT ends it, too" {
   kill -INT "$INIT"
   eventually ended_process "$INIT"
+}
+
+# agent: have a process in the pod that calls itself an agent; on TERM it does $1 (perl), and else sleeps. Returns once
+# its handler stands.
+agent() {
+  inside perl -e '$0 = "womm-agent x"; $SIG{TERM} = eval "sub { $ARGV[0] }"; open my $file, ">", $ARGV[1]; sleep 1 while 1' \
+    "$1" "$BED/agent" 3>&- &
+  eventually test -e "$BED/agent"
+}
+
+# end_in_time: send TERM to the init; $TOOK is how many milliseconds it took to end. Exit 1 if its status is not 0.
+end_in_time() {
+  local began status=0
+  began=$(milliseconds)
+  kill -TERM "$INIT"
+  wait "$UNSHARE" || status=$?
+  TOOK=$(($(milliseconds) - began))
+  return "$status"
+}
+
+@test "pod-init: an agent gets TERM, and is waited for" {
+  agent "select undef, undef, undef, 0.7; open my \$done, '>', '$BED/done'; exit 0"
+  end_in_time
+  [[ -e $BED/done ]]
+  ((TOOK >= 700 && TOOK < 2500))
+}
+
+@test "pod-init: an agent that does not end is not waited for longer than 3 s" {
+  agent '1'
+  end_in_time
+  ((TOOK >= 2500 && TOOK < 5000))
+}
+
+@test "pod-init: without an agent, whatever else runs, it ends at once" {
+  inside sleep 600 3>&- &
+  inside perl -e '$0 = "womm-age"; sleep 600' 3>&- &
+  running() { [[ $(inside ps -e -o args= | grep -c -e '^sleep 600' -e '^womm-age') -eq 2 ]]; }
+  eventually running
+  end_in_time
+  ((TOOK < 700))
 }

@@ -2,9 +2,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # ROOT and SCRIPTS are for the tests
 
-# make_run: a run in $WOMM_RUN with one pod, pod1, whose jobs run in $WORK. All of it, and a copy of the scripts, is in
-# $BED, where another user gets to, too. Its kubectl notes in $BED/calls what it was asked for up to the `--`, and runs
-# the rest here.
+# make_run: a run in $WOMM_RUN, and $WORK for its jobs. All of it, and a copy of the scripts, is in $BED, where another
+# user gets to, too.
 make_run() {
   ROOT=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
   BED=$(mktemp -d /tmp/womm-bats.XXXXXX)
@@ -14,18 +13,6 @@ make_run() {
   export BED WORK=$BED/work WOMM_RUN=$BED/run HOME=$BED/home
   mkdir "$BED/bin" "$WOMM_RUN" "$HOME"
   mkdir -m 0777 "$WORK"
-  # shellcheck disable=SC2016 # the program's variables
-  program kubectl 'all=$*
-    printf "%s\n" "${all%% -- *}" >>"$BED/calls"
-    while [[ $1 != -- ]]; do shift; done
-    shift
-    exec "$@"'
-  printf '%s\0' "$BED/bin/kubectl" --context 'a test' >"$WOMM_RUN/kubectl"
-  touch "$BED/calls"
-  chmod 0666 "$BED/calls"
-  echo pod1 >"$WOMM_RUN/pods"
-  printf '%s' "$WORK" >"$WOMM_RUN/directory"
-  printf /bin/sh >"$WOMM_RUN/shell"
 }
 
 # drop_run: remove what make_run made. The tests' own processes have ended by then.
@@ -37,11 +24,6 @@ drop_run() {
 program() {
   printf '#!/bin/bash\n%s\n' "$2" >"$BED/bin/$1"
   chmod 0755 "$BED/bin/$1"
-}
-
-# login: call the login script.
-login() {
-  bash "$SCRIPTS/login" "$@"
 }
 
 # as_user: run $@ as a user who is not root: nobody, if we are root, else ourselves.
@@ -67,11 +49,6 @@ milliseconds() {
   printf '%s\n' "${EPOCHREALTIME/./}" | sed 's/...$//'
 }
 
-# quoted: print $1 as one word for a shell, whatever its bytes.
-quoted() {
-  printf "'%s'" "${1//\'/\'\\\'\'}"
-}
-
 # in_pid_namespace: run $@ as process 1 of a PID namespace; not root, of a user namespace, too.
 in_pid_namespace() {
   if [[ $(id -u) -eq 0 ]]; then
@@ -86,9 +63,9 @@ ended_process() {
   [[ $(ps -o stat= -p "$1") != [!Z]* ]]
 }
 
-# random_file: a file $1 of $2 random bytes, with some NULs and the beginning of a mark at its end.
+# random_file: a file $1 of $2 random bytes, with NULs at its end.
 random_file() {
-  { head -c "$2" /dev/urandom && printf '\0\0\365womm:'; } >"$1"
+  { head -c "$2" /dev/urandom && printf '\0\0'; } >"$1"
 }
 
 # every_byte: print every byte but NUL, each once; newlines last.

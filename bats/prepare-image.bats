@@ -62,6 +62,17 @@ owner() {
   [[ $(<"$IMAGE/etc/passwd") == 'alice:x:1234:2345::/home/alice:/bin/sh' ]]
 }
 
+# shellcheck disable=SC2016 # for the image's shell
+@test "prepare-image: a login shell keeps the PATH that it is given, whatever the profile sets" {
+  printf '%s\n' 'PATH=/profile:/bin' 'for i in /etc/profile.d/*.sh; do . "$i"; done' >"$IMAGE/etc/profile"
+  local show='echo $PATH ${WOMM_PATH-none}'
+  umask 0077
+  prepare 1234 2345 alice /home/alice /data
+  [[ $(owner /etc/profile.d/womm.sh) == '0:0 644' ]]
+  [[ $(WOMM_PATH=/jobs:/bin chroot "$IMAGE" /bin/sh -l -c "$show") == '/jobs:/bin none' ]]
+  [[ $(chroot "$IMAGE" /bin/sh -l -c "$show") == '/profile:/bin none' ]]
+}
+
 @test "prepare-image: a second time changes nothing" {
   prepare 1234 2345 alice /home/alice /data
   cp "$IMAGE/etc/passwd" "$BED/passwd"

@@ -46,7 +46,7 @@ teardown() {
   find_go() { :; }
   dpkg-query() {
     local name
-    for name in docker.io docker-registry containerd runc containernetworking-plugins debootstrap iproute2 \
+    for name in docker.io podman docker-registry containerd runc containernetworking-plugins debootstrap iproute2 \
       openssl curl ca-certificates jq procps util-linux; do echo "$name ii "; done
     echo "etcd-server rc "
   }
@@ -119,12 +119,12 @@ engines() {
   own_docker
 }
 
-@test "base_sources: the machine's mirrors of the release are taken, and no other suite's" {
+@test "suite_sources: the machine's mirrors of the release are taken, and no other suite's" {
   apt-get() {
     printf '%s\n' 'http://m/debian/ bookworm' 'http://m/debian-security/ bookworm-security' 'http://m/debian/ trixie'
   }
-  run base_sources
-  [[ $output == $'deb http://m/debian-security/ bookworm-security main\ndeb http://m/debian/ bookworm main' ]]
+  run suite_sources deb-src
+  [[ $output == $'deb-src http://m/debian-security/ bookworm-security main\ndeb-src http://m/debian/ bookworm main' ]]
 }
 
 @test "name_server: one on loopback is of no use to pods" {

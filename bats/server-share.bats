@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# server-share, with server-entry, kube-rsh and share-pull around it: a real rsync on the loopback, no cluster.
+# server-share, with server-entry and share-pull around it: a real rsync on the loopback, no cluster.
 
 bats_require_minimum_version 1.5.0
 load server
@@ -146,6 +146,21 @@ teardown() {
   share close taska key
 }
 
+@test "server-share: what the ignore file leaves out is gone from the next snapshot, and from what a cut push left" {
+  start_server
+  mkdir "$HERE/.git" && echo 1 >"$HERE/.git/HEAD" && echo 2 >"$HERE/kept" && echo 3 >"$HERE/.hidden"
+  publish "$HERE" taska key
+  share close taska key
+  printf '%s\n' '# mine' '- .git/' '- .hidden*' >"$HERE/.wommignore"
+  share open taskb key >"$BED/opened"
+  # As a push that was killed leaves it.
+  as_user touch "$(head -n 1 "$BED/opened")/.hidden.AbCdEf"
+  publish "$HERE" taskb key
+  pull taskb "$BED/pod/files"
+  [[ $(ls -A "$BED/pod/files") == $'.wommignore\nkept' ]]
+  [[ $(ls -A "$PLACE") == $'.wommignore\nkept' ]]
+}
+
 @test "server-share: only one snapshot of a directory outlives its tasks" {
   local task
   echo 1 >"$HERE/file"
@@ -221,7 +236,7 @@ teardown() {
 
 @test "server-share: an unknown action and a wrong number of arguments are refused" {
   run -2 share remove taska key
-  [[ $output == 'server-share: open, ready or close, not remove' ]]
+  [[ $output == 'server-share: open, ready, receive, results or close, not remove' ]]
   run -2 share open taska
   [[ $output == 'usage: server-share '* ]]
 }

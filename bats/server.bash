@@ -4,7 +4,8 @@
 # shellcheck source=pod.bash
 load pod
 
-# make_server: the bed of make_run, and a root for the server in it. The kubectl of kube-rsh runs as the server's user.
+# make_server: the bed of make_run, and a root for the server in it. server-shell, for rsync's --rsh, drops the host and
+# runs the rest here, as the server's user.
 make_server() {
   make_run
   export WOMM_ROOT=$BED/srv
@@ -13,9 +14,7 @@ make_server() {
   [[ $(id -u) -ne 0 ]] || chown 65534:65534 "$WOMM_ROOT"
   export -f as_user
   # shellcheck disable=SC2016 # the program's variables
-  program kubectl 'printf "%s\n" "$*" >>"$BED/calls"
-    while [[ $1 != -- ]]; do shift; done; shift
-    as_user "$@"'
+  program server-shell 'shift; as_user "$@"'
 }
 
 # choose_port: have a free port of the loopback in the environment.
@@ -28,6 +27,11 @@ choose_port() {
 # start_server: start it and wait until it answers.
 start_server() {
   choose_port
+  launch_server
+}
+
+# launch_server: the same, on the port that was chosen.
+launch_server() {
   # In a session of its own, which is then ended as a whole. bats waits for whoever holds its descriptor 3.
   # shellcheck disable=SC2016 # that shell's variables
   as_user setsid bash -c 'echo $$ >"$WOMM_ROOT/pid"; exec bash "$0"' "$SCRIPTS/server-entry" >"$BED/log" 2>&1 3>&- &
@@ -69,10 +73,12 @@ share() {
 
 # push: fill directory $2 of the server from directory $1 as womm does, against the snapshot $3 if there is one.
 push() {
+  local filter=()
+  [[ ! -e $1/.wommignore ]] || filter=('--filter=. .wommignore')
   (
     cd "$1" || return
-    rsync --archive --hard-links --sparse --delete --modify-window=-1 --no-owner --no-group --chmod=Du+rx,Fu+r \
-      --rsh="bash $SCRIPTS/kube-rsh" ${3:+"--link-dest=$3"} ./ "server-pod:$2/"
+    rsync --archive --hard-links --sparse --delete --delete-excluded --modify-window=-1 --no-owner --no-group \
+      --chmod=Du+rx,Fu+r --rsh="$BED/bin/server-shell" ${filter[@]+"${filter[@]}"} ${3:+"--link-dest=$3"} ./ "server-pod:$2/"
   )
 }
 

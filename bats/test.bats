@@ -8,11 +8,12 @@ setup() {
   [[ -x $PYTHON ]] || PYTHON=python3
   CHECKOUT=$BATS_TEST_TMPDIR/checkout
   mkdir -p "$CHECKOUT"/{tools,tests/cluster,bats,sandbox,bin}
-  cp "$root/tools/test" "$CHECKOUT/tools/test"
+  cp "$root"/tools/{test,on-cluster} "$CHECKOUT/tools/"
   printf '#!/bin/sh\nexit 0\n' >"$CHECKOUT/sandbox/up"
-  printf '#!/bin/sh\necho export IN_SANDBOX=yes\n' >"$CHECKOUT/sandbox/env"
+  printf '#!/bin/sh\necho export IN_SANDBOX=yes WOMM_SANDBOX_REGISTRY=registry/\n' >"$CHECKOUT/sandbox/env"
   chmod +x "$CHECKOUT"/sandbox/*
   PATH=$CHECKOUT/bin:$PATH
+  unset WOMM_KUBE_CONTEXT
   has_tests tests/test_unit.py 'def test_one(): pass' 'def test_two(): pass'
   has_tests tests/cluster/test_cluster.py 'import os' 'def test_in(): assert os.environ["IN_SANDBOX"] == "yes"'
   bats_reports 0 1..3 'ok 1 a' 'ok 2 b' 'ok 3 c # in 7 ms'
@@ -111,7 +112,7 @@ run_tests() {
   printf '#!/bin/sh\nexit 4\n' >"$CHECKOUT/sandbox/up"
   run_tests
   [[ $status -eq 1 ]]
-  [[ ${lines[-2]} == 'cluster: 0 passed, 1 failed (sandbox/up ended with status 4)' ]]
+  [[ ${lines[-2]} == 'cluster: 0 passed, 1 failed (no report, exit status 4)' ]]
   [[ ${lines[-1]} == '5 passed, 1 failed' ]]
 }
 

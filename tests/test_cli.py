@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -173,6 +174,18 @@ def test_quiet_silences_progress_and_no_errors(
     assert capfd.readouterr().err == "womm: warning\n"
 
 
+def test_debug_shows_commands_and_nothing_does_without_it(hermetic: Hermetic, womm: Argv) -> None:
+    hermetic.stub("kubectl", "#!/bin/sh\nexit 1\n")
+    arguments = ["--context", "a b", "cluster-setup", "--image", "x"]
+    quiet, loud = call([*womm, *arguments]), call([*womm, "--debug", *arguments])
+    assert b"+ " not in quiet.stderr
+    (line,) = [line for line in loud.stderr.decode().splitlines() if line.startswith("+ ")]
+    assert shlex.split(line)[1:5] == ["kubectl", "config", "view", "--minify"]
+    assert "a b" in shlex.split(line)
+    # Nothing else changes.
+    assert (loud.returncode, loud.stdout) == (quiet.returncode, quiet.stdout)
+
+
 # womm parallel, as far as it goes without a cluster.
 
 
@@ -238,18 +251,20 @@ def test_an_option_that_gnu_parallel_refuses_gets_its_own_message_and_status(
 
 
 def test_what_gnu_parallel_must_not_see_is_taken_out_of_its_environment(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     dropped = ("PARALLEL", "PARALLEL_SHELL", "PARALLEL_SSH", "PARALLEL_CSH", "POSIXLY_CORRECT")
     for name in (*dropped, "PARALLEL_HOME", "KEPT"):
         monkeypatch.setenv(name, "x")
-    environment = parallel._environment({"ADDED": "y"})
+    # In GNU parallel's place, a program that tells its environment.
+    stand_in = tmp_path / "parallel"
+    stand_in.write_text('print map { "$_=$ENV{$_}\\n" } keys %ENV;')
+    monkeypatch.setattr(parallel, "PARALLEL", stand_in)
+    assert cli.main(["parallel", "--version"]) == 0
+    environment = dict(line.split("=", 1) for line in capfd.readouterr().out.splitlines())
     assert not set(dropped) & set(environment)
-    assert {name: environment[name] for name in ("PARALLEL_HOME", "KEPT", "ADDED")} == {
-        "PARALLEL_HOME": "x",
-        "KEPT": "x",
-        "ADDED": "y",
-    }
+    assert (environment["PARALLEL_HOME"], environment["KEPT"]) == ("x", "x")
+    assert environment["RSYNC_OLD_ARGS"] == "1"
 
 
 def test_a_directory_that_was_not_set_up_is_refused(womm: Argv, tmp_path: Path) -> None:
@@ -284,18 +299,6 @@ def test_what_gnu_parallel_says_of_a_bad_option_is_no_output_of_jobs(womm: Argv)
     done = call([*womm, "parallel", "--nosuch", "--", "x"], stdin=b"a\n")
     assert done.stdout == b""
     assert b"Unknown option: nosuch" in done.stderr
-
-
-def test_without_a_home_directory_there_is_an_error_and_no_traceback(
-    hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    def nowhere() -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.delenv("XDG_CONFIG_HOME")
-    monkeypatch.setattr(Path, "home", nowhere)
-    assert cli.main(["cluster-setup", "--build", "--namespace", "y"]) == 125
-    assert "set HOME" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("descriptors", ["<&-", "2>&-", "<&- 2>&-"])

@@ -73,7 +73,9 @@ def test_what_is_saved_is_loaded(project: Project, kubeconfig: str | None) -> No
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-@given(text=st.text(st.characters(exclude_categories=["Cs"])), uid=st.integers(0, 2**31))
+@given(
+    text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), uid=st.integers(0, 2**31)
+)
 def test_any_text_is_loaded_as_it_was_saved(project: Project, text: str, uid: int) -> None:
     changed = dataclasses.replace(project, image=text, context=text, user=text, uid=uid)
     save(changed)
@@ -117,7 +119,9 @@ def test_a_file_of_another_version_is_refused(project: Project, version: Any) ->
     assert "another version" in refusal(project).message
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Project)])
+@pytest.mark.parametrize(
+    "field", [f.name for f in dataclasses.fields(Project) if f.default is dataclasses.MISSING]
+)
 def test_a_missing_field_is_refused_by_name(project: Project, field: str) -> None:
     rewrite(project, **{field: ...})
     assert field in refusal(project).message
@@ -153,7 +157,7 @@ def test_a_file_that_cannot_be_read_is_refused(project: Project, monkeypatch: py
         raise PermissionError(13, "Permission denied")
 
     # Root may read everything, so the refusal is played.
-    monkeypatch.setattr(Path, "read_text", denied)
+    monkeypatch.setattr(Path, "read_bytes", denied)
     assert "Permission denied" in refusal(project).message
 
 
@@ -225,28 +229,3 @@ def test_an_odd_xdg_config_home_is_ignored(
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", odd)
     assert config.user_directory() == hermetic.home / ".config" / "womm"
-
-
-def test_a_configuration_that_somebody_else_made_is_refused(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # It may name a kubeconfig, and that may name programs to run.
-    path = save(project)
-    if os.getuid() == 0:
-        os.chown(path, 12345, -1)
-        owner = 12345
-    else:
-        owner = os.getuid()
-        monkeypatch.setattr(os, "getuid", lambda: 12345)
-    with pytest.raises(WommError, match=rf"is somebody else's \(uid {owner}\)") as caught:
-        load(Path(project.directory))
-    assert "womm setup" in caught.value.hint
-
-
-def test_a_configuration_of_roots_is_taken_by_everybody(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    save(project)
-    if os.getuid() == 0:
-        monkeypatch.setattr(os, "getuid", lambda: 12345)
-    assert load(Path(project.directory)) == project

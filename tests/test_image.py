@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from conftest import Hermetic
 from hypothesis import given
 from hypothesis import strategies as st
-from stubs import DOCKER
+from stubs import DOCKER, PODMAN_PUSH
 
 from womm import __version__, engine, image
 from womm.errors import WommError
@@ -18,6 +19,8 @@ from womm.image import Account
 
 pytestmark = pytest.mark.usefixtures("hermetic")
 
+DOCKER_ENGINE = engine.Engine("docker")
+PODMAN = engine.Engine("podman")
 DIGEST = "0123456789abcdef" * 4
 
 
@@ -83,12 +86,15 @@ def test_what_can_be_no_prefix_is_refused_with_an_example(prefix: str) -> None:
 def test_a_workers_image_is_built_and_named_by_its_digest(calls: Path, hermetic: Hermetic) -> None:
     account = Account(1001, 1002, "ann", "/home/ann")
     tag = "localhost:5000/work:womm"
-    built = image.build_worker(tag, "debian:12", account, "/home/ann/it's $HOME")
-    assert built == (f"localhost:5000/work@sha256:{DIGEST}", "arm64")
-    build, push, inspect = calls.read_text().splitlines()
+    image.build_worker(
+        DOCKER_ENGINE, tag, "debian:12", account, "/home/ann/it's $HOME", platform="linux/arm64"
+    )
+    assert DOCKER_ENGINE.push(tag) == f"localhost:5000/work@sha256:{DIGEST}"
+    assert DOCKER_ENGINE.architecture(tag) == "arm64"
+    build, push, *looks = calls.read_text().splitlines()
     assert build.startswith("docker build --file ")
-    assert f" --tag {tag} --build-arg BASE=debian:12 " in build
-    assert (push, inspect) == (f"docker push {tag}", f"docker image inspect {tag}")
+    assert f" --tag {tag} --build-arg BASE=debian:12 --platform linux/arm64 " in build
+    assert (push, looks) == (f"docker push {tag}", [f"docker image inspect {tag}"] * 2)
     context = hermetic.root / "context"
     assert sorted(path.name for path in context.iterdir()) == ["account", "install-tool", "prepare-image"]
     words = shlex.split((context / "account").read_text())
@@ -96,7 +102,7 @@ def test_a_workers_image_is_built_and_named_by_its_digest(calls: Path, hermetic:
 
 
 def test_the_servers_image_holds_womm_and_is_named_by_tag_and_digest(calls: Path, hermetic: Hermetic) -> None:
-    name, arch = image.build_server("localhost:5000/", "debian:12")
+    name, arch = image.build_server(DOCKER_ENGINE, "localhost:5000/", "debian:12")
     assert name == f"localhost:5000/womm-server:{__version__}@sha256:{DIGEST}"
     assert arch == "arm64"
     context = hermetic.root / "context"
@@ -112,29 +118,66 @@ def test_nothing_of_a_build_stays_in_the_temporary_directory(
     empty = hermetic.root / "tmp"
     empty.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(empty))
-    image.build_worker("r/x:womm", "debian:12", Account(1, 1, "a", "/home/a"), "/x")
+    image.build_worker(DOCKER_ENGINE, "r/x:womm", "debian:12", Account(1, 1, "a", "/home/a"), "/x")
     assert list(empty.iterdir()) == []
 
 
 def test_an_image_that_cannot_be_built_is_told(hermetic: Hermetic, capfd: pytest.CaptureFixture[str]) -> None:
     hermetic.stub("docker", "#!/bin/sh\necho no space\nexit 1\n")
     with pytest.raises(WommError, match="could not be built on debian:12"):
-        image.build_worker("r/x:womm", "debian:12", Account(1, 1, "a", "/home/a"), "/x")
+        image.build_worker(DOCKER_ENGINE, "r/x:womm", "debian:12", Account(1, 1, "a", "/home/a"), "/x")
     assert capfd.readouterr() == ("", "no space\n")
 
 
 def test_an_image_that_cannot_be_pushed_is_told_with_a_way_out(hermetic: Hermetic) -> None:
     hermetic.stub("docker", '#!/bin/sh\n[ "$1" != push ] || { echo denied >&2; exit 1; }\n')
     with pytest.raises(WommError, match=r"r/x:womm can't be pushed .*denied") as caught:
-        engine.push("r/x:womm")
+        DOCKER_ENGINE.try_push("r/x:womm")
     assert "docker login" in caught.value.hint
 
 
-@pytest.mark.parametrize("answer", ["", "digest: sha256:short", f"digest: md5:{DIGEST}"])
-def test_a_push_without_a_digest_is_told(hermetic: Hermetic, answer: str) -> None:
-    hermetic.stub("docker", f"#!/bin/sh\necho '{answer}'\n")
-    with pytest.raises(WommError, match="printed no digest"):
-        engine.push("r/x:womm")
+@pytest.mark.parametrize(
+    "tag", ["localhost:5000/x:womm", "127.0.0.1:5000/x:womm", "localhost.example.com/x:womm"]
+)
+def test_podman_pushes_with_plain_http_to_this_machine_only(
+    hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch, tag: str
+) -> None:
+    monkeypatch.setenv("CALLS", str(hermetic.root / "calls"))
+    monkeypatch.setenv("DIGEST", DIGEST)
+    hermetic.stub("podman", PODMAN_PUSH)
+    assert PODMAN.push(tag) == f"{tag.removesuffix(':womm')}@sha256:{DIGEST}"
+    insecure = "--tls-verify=false" in (hermetic.root / "calls").read_text()
+    assert insecure == ("example.com" not in tag)
+
+
+def test_the_engine_is_the_one_that_is_asked_for_or_the_first_that_answers(hermetic: Hermetic) -> None:
+    hermetic.stub("docker", "#!/bin/sh\nexit 1\n")
+    hermetic.stub("podman", "#!/bin/sh\n")
+    assert engine.find() == PODMAN
+    with pytest.raises(WommError, match="docker doesn't answer"):
+        engine.find("docker")
+    hermetic.stub("docker", "#!/bin/sh\n")
+    assert engine.find() == DOCKER_ENGINE
+    assert engine.find("podman") == PODMAN
+
+
+def test_an_engine_that_hangs_is_as_one_that_is_not_there(
+    hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_ANSWER", 0.2)
+    hermetic.stub("docker", "#!/bin/sh\nexec sleep 99\n")
+    hermetic.stub("podman", "#!/bin/sh\n")
+    assert engine.find() == PODMAN
+    with pytest.raises(WommError, match="docker doesn't answer"):
+        engine.find("docker")
+
+
+@pytest.mark.parametrize("name", ["", "r/x@sha256:short", f"r/x@md5:{DIGEST}", f"r/y@sha256:{DIGEST}"])
+def test_a_push_without_a_digest_is_told(hermetic: Hermetic, name: str) -> None:
+    found = json.dumps([{"RepoDigests": [name] if name else None}])
+    hermetic.stub("docker", f"#!/bin/sh\necho '{found}'\n")
+    with pytest.raises(WommError, match="left no digest"):
+        DOCKER_ENGINE.push("r/x:womm")
 
 
 @pytest.mark.parametrize(
@@ -147,17 +190,17 @@ def test_a_push_without_a_digest_is_told(hermetic: Hermetic, answer: str) -> Non
     ],
 )
 def test_a_port_is_no_tag(calls: Path, tag: str, repository: str) -> None:
-    assert engine.push(tag) == f"{repository}@sha256:{DIGEST}"
+    assert DOCKER_ENGINE.push(tag) == f"{repository}@sha256:{DIGEST}"
 
 
 def test_an_engine_that_does_not_answer_is_told_apart_from_one_that_is_missing(hermetic: Hermetic) -> None:
     hermetic.stub("docker", "#!/bin/sh\nexit 1\n")
     with pytest.raises(WommError, match="docker doesn't answer") as caught:
-        engine.check()
+        engine.find()
     assert "daemon" in caught.value.hint
     hermetic.only("sh")
     with pytest.raises(WommError, match="docker is not installed") as caught:
-        engine.check()
+        engine.find()
     assert "docs.docker.com" in caught.value.hint
 
 
@@ -165,5 +208,61 @@ def test_a_quiet_build_is_quiet(calls: Path, monkeypatch: pytest.MonkeyPatch) ->
     from womm import output
 
     output.be_quiet()
-    image.build_worker("r/x:womm", "debian:12", Account(1, 1, "a", "/home/a"), "/x")
+    image.build_worker(DOCKER_ENGINE, "r/x:womm", "debian:12", Account(1, 1, "a", "/home/a"), "/x")
     assert " --quiet " in calls.read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("jobs", f"jobs:{image.tag('/d')}"),
+        ("r.example.com:5000/team/jobs", f"r.example.com:5000/team/jobs:{image.tag('/d')}"),
+        ("r.example.com/team/jobs:mine", "r.example.com/team/jobs:mine"),
+        ("localhost:5000/a_b/c-d.e:V1.0", "localhost:5000/a_b/c-d.e:V1.0"),
+    ],
+)
+def test_a_whole_name_is_taken_and_gets_the_directorys_tag_if_it_has_none(name: str, full: str) -> None:
+    assert image.full_name(name, "/d") == full
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a/", "/a", "A/B/c", "a b", "a:b:c", "a@sha256:00", "a:", "$(x)", "a\n", "-a", "r/a:-x"]
+)
+def test_what_can_be_no_image_is_refused_with_an_example(name: str) -> None:
+    with pytest.raises(WommError, match="is no name of an image") as caught:
+        image.full_name(name, "/d")
+    assert "--image" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("kind 'load", "No closing quotation"),
+        ("", "names no command"),
+        ("no-such-kind load", "not installed"),
+    ],
+)
+def test_a_load_that_is_no_command_is_refused(text: str, message: str) -> None:
+    with pytest.raises(WommError, match=message) as caught:
+        engine.load_command(text)
+    assert caught.value.hint
+    assert engine.load_command(None) == ()
+
+
+def test_a_load_replaces_the_push_and_its_tag_is_the_contents_own(calls: Path, hermetic: Hermetic) -> None:
+    hermetic.stub("kind", '#!/bin/sh\nprintf "%s\\n" "kind $*" >>"$CALLS"\n')
+    loading = engine.Engine("docker", load=engine.load_command("kind load 'docker image'"))
+    assert loading.push("r/x:womm") == f"r/x:womm-{DIGEST[:12]}"
+    assert calls.read_text().splitlines() == [
+        "docker image inspect r/x:womm",
+        f"docker tag r/x:womm r/x:womm-{DIGEST[:12]}",
+        f"kind load docker image r/x:womm-{DIGEST[:12]}",
+    ]
+    name, _ = image.build_server(loading, "", "debian:12")
+    assert name == f"womm-server:{__version__}-{DIGEST[:12]}"
+
+
+def test_a_load_that_fails_is_told_with_the_command(calls: Path, hermetic: Hermetic) -> None:
+    with pytest.raises(WommError, match=r"r/x:womm-\w+ can't be loaded") as caught:
+        engine.Engine("docker", load=("false", "a b")).push("r/x:womm")
+    assert caught.value.hint.startswith("try it yourself: false 'a b' r/x:womm-")

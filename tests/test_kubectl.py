@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from conftest import Hermetic
 from hypothesis import given
 from hypothesis import strategies as st
 
-from womm.errors import CommandFailed, WommError
+from womm.errors import WommError
 from womm.kubectl import Kube, KubeChoice, resolve
 
 pytestmark = pytest.mark.usefixtures("hermetic")
@@ -78,6 +80,12 @@ def test_a_choice_over_nothing_or_itself_stays_itself(said: KubeChoice) -> None:
     assert KubeChoice().over(said) == said
 
 
+def test_the_options_before_and_after_the_verb_are_one_command_line() -> None:
+    before, after = KubeChoice(namespace="team"), KubeChoice(kubeconfig="/k", context="dev")
+    assert after.beside(before) == KubeChoice("team", "dev", "/k")
+    assert KubeChoice("mine").beside(before) == KubeChoice("mine")
+
+
 def test_every_call_carries_context_and_namespace() -> None:
     place = ["kubectl", "--context", "prod", "--namespace", "team"]
     assert KUBE.argv("get", "pods") == [*place, "--kubeconfig", "/k", "get", "pods"]
@@ -108,30 +116,78 @@ def test_get_decodes_json(record: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert record.read_text().split() == [*KUBE.prefix()[1:], "get", "pods", "-l", "a=b", "-o", "json"]
 
 
-def test_create_sends_the_manifest_and_returns_the_names(
-    record: Path, monkeypatch: pytest.MonkeyPatch
+def test_create_names_the_manifest_and_returns_the_names(
+    record: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ANSWER", "secret/a\ndeployment.apps/a\n")
-    assert KUBE.create("kind: é\n") == ["secret/a", "deployment.apps/a"]
-    assert record.with_suffix(".stdin").read_text() == "kind: é\n"
-    assert record.read_text().split() == [*KUBE.prefix()[1:], "create", "-f", "-", "-o", "name"]
+    manifest = tmp_path / "é ü.yaml"
+    manifest.write_text("kind: é\n")
+    assert KUBE.create(manifest) == ["secret/a", "deployment.apps/a"]
+    said = record.read_text().splitlines()
+    assert said == [*KUBE.prefix()[1:], "create", "-f", str(manifest), "-o", "name"]
+    # It can be typed again: nothing comes by stdin.
+    assert record.with_suffix(".stdin").read_bytes() == b""
 
 
 def test_a_failed_call_is_raised_or_told(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert KUBE.probe("version")
     monkeypatch.setenv("STATUS", "3")
     assert not KUBE.probe("version")
-    with pytest.raises(CommandFailed) as caught:
+    with pytest.raises(WommError, match="kubectl failed: it said nothing") as caught:
         KUBE.run("version")
-    assert (caught.value.status, caught.value.argv) == (3, KUBE.argv("version"))
+    assert shlex.join(KUBE.argv("get", "pods")) in caught.value.hint
 
 
-def test_a_choice_that_says_all_is_taken_if_there_is_such_a_context(hermetic: Hermetic, kubectl: str) -> None:
-    kubeconfig(hermetic.kubeconfig, "dev", dev="team", prod="live")
+SAYING = """\
+#!/bin/sh
+case "$*" in
+  *"config view"*) printf https://c:1 ;;
+  *) echo "$SAYS" >&2; exit 1 ;;
+esac
+"""
+
+
+def test_a_failed_call_names_the_server_and_the_context(
+    hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hermetic.stub("kubectl", SAYING)
+    monkeypatch.setenv("SAYS", "Unable to connect to the server: EOF")
+    with pytest.raises(WommError, match=re.escape("does not answer: https://c:1 (context prod)")):
+        KUBE.get("pods")
+
+
+def test_a_kubectl_that_does_not_end_is_ended(hermetic: Hermetic) -> None:
+    hermetic.stub("kubectl", '#!/bin/sh\ncase "$*" in *"config view"*) ;; *) exec sleep 600 ;; esac\n')
+    with pytest.raises(WommError, match="does not answer: context prod: nothing came within 1 s"):
+        KUBE.run("get", "pods", patience=1)
+
+
+FORBIDDEN = 'Error from server (Forbidden): User "ann" cannot get resource "namespaces" in API group ""'
+
+
+def test_a_cluster_that_lets_nobody_look_at_a_namespace_is_there(
+    hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hermetic.stub("kubectl", SAYING)
+    monkeypatch.setenv("SAYS", FORBIDDEN)
+    KUBE.check()
+    monkeypatch.setenv("SAYS", 'Error from server (NotFound): namespaces "team" not found')
+    with pytest.raises(WommError, match="there is no namespace team in https://c:1"):
+        KUBE.check()
+
+
+def test_a_choice_that_says_all_is_taken_without_a_call(hermetic: Hermetic) -> None:
+    # The loud stub stands for kubectl: a call would fail.
     assert resolve(KubeChoice("mine", "prod")) == Kube("mine", "prod")
-    with pytest.raises(WommError, match="nowhere") as caught:
-        resolve(KubeChoice("mine", "nowhere"))
-    assert "--context NAME" in caught.value.hint
+    with pytest.raises(WommError):
+        resolve(KubeChoice("mine"))
+
+
+def test_a_context_that_does_not_exist_is_told_of_by_the_first_call(hermetic: Hermetic, kubectl: str) -> None:
+    kubeconfig(hermetic.kubeconfig, "dev", dev="team", prod="live")
+    kube = resolve(KubeChoice("mine", "nowhere"))
+    with pytest.raises(WommError, match="nowhere"):
+        kube.run("get", "pods")
 
 
 def test_the_current_context_and_its_namespace_are_found(hermetic: Hermetic, kubectl: str) -> None:

@@ -18,10 +18,20 @@ from hypothesis import strategies as st
 from womm import __version__
 from womm.errors import WommError
 from womm.files import TEMPLATES
-from womm.manifests import ServerSpec, Share, TaskSpec, literal, quote, server_manifest, task_manifest
+from womm.manifests import (
+    ServerSpec,
+    Share,
+    TaskSpec,
+    literal,
+    pod_manifest,
+    quote,
+    server_manifest,
+    task_manifest,
+    user_role,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
-SHARE = Share("10.0.0.7", "registry.example.com/womm-server:1@sha256:ab", "s3cret", "/home/ann/work")
+SHARE = Share("10.0.0.7", "registry.example.com/womm-server:1@sha256:ab", "s3cret", "/home/ann/work", "300Mi")
 TASK = TaskSpec(
     id="abcdefgh",
     directory="/home/ann/work",
@@ -40,6 +50,7 @@ SHARED = dataclasses.replace(TASK, share=SHARE)
 FULL = dataclasses.replace(
     SHARED, node_selector=(("disk", "ssd"), ("zone", "1")), tolerations=("gpu", "example.com/spot")
 )
+BACK = dataclasses.replace(TASK, share=dataclasses.replace(SHARE, back=True), cpu_limit="500m")
 SERVER = ServerSpec(namespace="team", image="registry.example.com/womm-server:1@sha256:ab", arch="amd64")
 
 #: All of Unicode that has a UTF-8 form.
@@ -71,6 +82,7 @@ def pod(task: TaskSpec) -> dict[str, Any]:
     [
         ("task.yaml", lambda: task_manifest(TASK)),
         ("task-with-share.yaml", lambda: task_manifest(FULL)),
+        ("task-with-syncback.yaml", lambda: task_manifest(BACK)),
         ("server.yaml", lambda: server_manifest(SERVER)),
     ],
 )
@@ -163,7 +175,7 @@ def test_every_text_of_a_task_stays_a_text(text: str) -> None:
         home=text,
         node_selector=((text, text),),
         tolerations=(text,),
-        share=Share(text, text, text, text),
+        share=Share(text, text, text, text, text),
     )
     found = documents(task_manifest(task))
     assert found["Secret"]["stringData"] == {"password": text}
@@ -177,7 +189,7 @@ def test_every_text_of_a_task_stays_a_text(text: str) -> None:
     assert (init["image"], worker["image"]) == (text, text)
     assert {"name": "WOMM_SERVER", "value": literal(text)} in init["env"]
     assert worker["volumeMounts"] == [{"name": "share", "mountPath": text, "subPath": "files"}]
-    assert worker["resources"]["requests"] == {"cpu": text, "memory": text}
+    assert worker["resources"]["requests"] == {"cpu": text, "memory": text, "ephemeral-storage": text}
     assert [entry["value"] for entry in worker["env"]] == [text.replace("$", "$$")] * 3
 
 
@@ -211,7 +223,11 @@ def test_braces_in_values_are_not_evaluated() -> None:
 
 def test_every_value_in_the_templates_passes_the_quoting_filter() -> None:
     #: Numbers that the specs hold as such, and macros of the templates, which quote inside.
-    exempt = {"port", "task.pods", "task.uid", "task.gid", "labels()", "resources(task) | trim | indent(8)"}
+    exempt = {"port", "task.pods", "task.uid", "task.gid", "labels()", "unprivileged()"}
+    macros = ("resources(task)", "access(task)", "unprivileged()")
+    exempt |= {f"{macro} | trim | indent(4)" for macro in macros}
+    # A comment, whose text is our own.
+    exempt.add("right.reason")
     expressions = [
         expression.strip()
         for template in sorted(TEMPLATES.glob("*.j2"))
@@ -241,8 +257,10 @@ def test_a_worker_pod_may_do_no_more_than_it_must(task: TaskSpec) -> None:
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
         }
+        # The scheduler is told of the copy; nothing limits what jobs write.
+        room = {"ephemeral-storage": "300Mi"} if task.share else {}
         assert container["resources"] == {
-            "requests": {"cpu": "500m", "memory": "1Gi"},
+            "requests": {"cpu": "500m", "memory": "1Gi", **room},
             "limits": {"memory": "1Gi"},
         }
     assert all(set(volume) == {"name", "emptyDir"} for volume in spec.get("volumes", []))
@@ -312,6 +330,20 @@ def test_the_secret_reaches_the_init_container_and_nothing_else() -> None:
     assert worker["volumeMounts"] == [{"name": "share", "mountPath": "/home/ann/work", "subPath": "files"}]
 
 
+def test_where_results_come_back_a_container_of_its_own_has_the_secret_and_sees_the_volume() -> None:
+    manifest = task_manifest(BACK)
+    assert manifest.count("s3cret") == 1
+    worker, back = pod(BACK)["containers"]
+    assert all("valueFrom" not in entry for entry in worker["env"])
+    assert worker["volumeMounts"] == [{"name": "share", "mountPath": "/home/ann/work", "subPath": "files"}]
+    assert back["image"] == SHARE.image
+    assert back["securityContext"] == worker["securityContext"]
+    # Where the namespace demands a limit of cpus, it demands one of each container.
+    assert {"cpu", "memory"} == set(back["resources"]["limits"])
+    [init] = pod(BACK)["initContainers"]
+    assert init["command"] == ["/opt/womm/scripts/share-pull", "/share/files", "/share"]
+
+
 def test_without_a_share_there_is_no_secret_no_volume_and_no_init_container() -> None:
     assert set(documents(task_manifest(TASK))) == {"Deployment"}
     assert not {"volumes", "initContainers"} & set(pod(TASK))
@@ -331,6 +363,30 @@ def test_the_coordinator_has_the_rights_of_a_task_and_no_others() -> None:
         {"apiGroups": [""], "resources": ["services"], "verbs": ["list"]},
         {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"]},
     ]
+
+
+def test_a_user_has_the_coordinators_rights_and_may_try_pods_and_read_logs() -> None:
+    theirs = documents(user_role("team"))["Role"]
+    assert theirs["metadata"]["namespace"] == "team"
+    coordinators = documents(server_manifest(SERVER))["Role"]["rules"]
+    assert theirs["rules"] == [
+        *coordinators,
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]},
+        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+    ]
+
+
+@pytest.mark.parametrize("limit", ["", "2"])
+def test_the_pod_that_is_tried_is_the_deployments(limit: str) -> None:
+    task = dataclasses.replace(FULL, cpu_limit=limit)
+    template = documents(task_manifest(task))["Deployment"]["spec"]["template"]
+    tried = documents(pod_manifest(task))["Pod"]
+    assert tried["metadata"].pop("generateName") == f"{task.name}-"
+    assert {"metadata": tried["metadata"], "spec": tried["spec"]} == template
+    containers = [*template["spec"]["containers"], *template["spec"]["initContainers"]]
+    assert len(containers) == 2
+    for container in containers:
+        assert container["resources"]["limits"].get("cpu", "") == limit
 
 
 def test_the_role_is_bound_to_the_coordinator_of_the_namespace() -> None:
@@ -379,3 +435,8 @@ def test_every_text_of_a_server_stays_a_text(text: str) -> None:
     (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
     assert container["image"] == text
     assert container["resources"]["limits"] == {"memory": text}
+
+
+def test_a_pull_secret_is_named_once_for_all_images_of_a_pod() -> None:
+    assert "imagePullSecrets" not in pod(SHARED)
+    assert pod(dataclasses.replace(SHARED, pull_secret="a: b"))["imagePullSecrets"] == [{"name": "a: b"}]

@@ -14,6 +14,7 @@ from womm.files import PARALLEL_OPTIONS
 from womm.getopt import BadOption, load_table
 from womm.kubectl import KubeChoice
 from womm.options import OURS, ParallelOptions, split
+from womm.values import Workers
 
 TABLE = load_table(PARALLEL_OPTIONS, OURS)
 THEIR_NAMES = sorted({name for option in TABLE.theirs for name in option.names})
@@ -36,8 +37,7 @@ def refusal(line: str | Sequence[str], **environ: str) -> WommError:
 def test_ours_are_taken_out_and_theirs_stay_as_they_were_given() -> None:
     options = understand("-k --kube-pods 3 --retries=2 --kube-cpu 2 --tag -- echo {} ::: 1")
     assert options == ParallelOptions(
-        pods=3,
-        cpu="2",
+        workers=Workers(command=("parallel", "--", "echo", "{}", ":::", "1"), pods=3, cpu="2"),
         theirs=("-k", "--retries=2", "--tag"),
         command=("echo", "{}", ":::", "1"),
     )
@@ -45,7 +45,7 @@ def test_ours_are_taken_out_and_theirs_stay_as_they_were_given() -> None:
 
 def test_what_follows_the_separator_is_the_command_whatever_it_looks_like() -> None:
     options = understand("--kube-pods 1 -- --kube-pods 7 -j 4 -- x")
-    assert (options.pods, options.command) == (1, ("--kube-pods", "7", "-j", "4", "--", "x"))
+    assert (options.workers.pods, options.command) == (1, ("--kube-pods", "7", "-j", "4", "--", "x"))
 
 
 def test_an_options_value_is_not_the_separator() -> None:
@@ -74,8 +74,8 @@ def test_missing_pods_are_refused() -> None:
 
 
 def test_the_last_of_an_option_counts() -> None:
-    assert understand("--kube-pods 3 --kube-pods 4 -j 2 -j 5 -- x").pods == 4
-    assert understand("--kube-pods 3 --kube-pods 4 -j 2 -j 5 -- x").slots == 5
+    assert understand("--kube-pods 3 --kube-pods 4 -j 2 -j 5 -- x").workers.pods == 4
+    assert understand("--kube-pods 3 --kube-pods 4 -j 2 -j 5 -- x").workers.slots == 5
 
 
 @pytest.mark.parametrize(
@@ -102,11 +102,11 @@ def test_the_last_of_an_option_counts() -> None:
 )
 def test_jobs_become_slots_per_pod_and_the_rest_is_kept(given_: str, kept: str) -> None:
     options = understand(f"--kube-pods 2 {given_} -- x")
-    assert (options.slots, options.theirs) == (4, tuple(kept.split()))
+    assert (options.workers.slots, options.theirs) == (4, tuple(kept.split()))
 
 
 def test_without_jobs_a_pod_has_one_slot() -> None:
-    assert understand("--kube-pods 2 -- x").slots == 1
+    assert understand("--kube-pods 2 -- x").workers.slots == 1
 
 
 @pytest.mark.parametrize("value", ["200%", "+1", "-1", "/etc/procs", "0", "00", "1.5", "٣", "4\n"])
@@ -128,14 +128,14 @@ def test_slots_that_contradict_jobs_are_refused() -> None:
     "text", ["1", "500m", "0.5", ".5", "2.", "512Mi", "4Gi", "1e3", "1E3", "1e-3", "5k", "7E", "100n", "10"]
 )
 def test_a_quantity_is_taken(text: str) -> None:
-    assert understand(f"--kube-pods 1 --kube-cpu {text} -- x").cpu == text
+    assert understand(f"--kube-pods 1 --kube-cpu {text} -- x").workers.cpu == text
 
 
 @pytest.mark.parametrize(
     "text", ["8000000", "8e6", "8E6", "9000k", "16Mi", "512Mi", ".5Gi", "4G", "1T", "7E"]
 )
 def test_enough_memory_is_taken(text: str) -> None:
-    assert understand(f"--kube-pods 1 --kube-mem {text} -- x").memory == text
+    assert understand(f"--kube-pods 1 --kube-mem {text} -- x").workers.memory == text
 
 
 @pytest.mark.parametrize("text", ["512", "512m", "900000000u", "4e3", "7999k", "3Mi", "0.001Gi"])
@@ -197,11 +197,11 @@ def test_what_is_no_quantity_is_refused(option: str, text: str) -> None:
 
 
 def test_cpu_and_memory_come_from_the_environment_where_no_option_says_them() -> None:
-    assert understand("--kube-pods 1 -- x", WOMM_KUBE_CPU="2", WOMM_KUBE_MEM="1Gi").cpu == "2"
-    assert understand("--kube-pods 1 -- x", WOMM_KUBE_CPU="2", WOMM_KUBE_MEM="1Gi").memory == "1Gi"
-    assert understand("--kube-pods 1 --kube-cpu 3 -- x", WOMM_KUBE_CPU="2").cpu == "3"
+    assert understand("--kube-pods 1 -- x", WOMM_KUBE_CPU="2", WOMM_KUBE_MEM="1Gi").workers.cpu == "2"
+    assert understand("--kube-pods 1 -- x", WOMM_KUBE_CPU="2", WOMM_KUBE_MEM="1Gi").workers.memory == "1Gi"
+    assert understand("--kube-pods 1 --kube-cpu 3 -- x", WOMM_KUBE_CPU="2").workers.cpu == "3"
     unset = understand("--kube-pods 1 -- x", WOMM_KUBE_CPU="", WOMM_KUBE_MEM="")
-    assert (unset.cpu, unset.memory) == ("1", "512Mi")
+    assert (unset.workers.cpu, unset.workers.memory) == ("1", "512Mi")
 
 
 def test_a_bad_quantity_of_the_environment_is_refused() -> None:
@@ -213,8 +213,8 @@ def test_selectors_and_tolerations_may_be_repeated() -> None:
         "--kube-pods 1 --kube-node-selector a=b --kube-node-selector x.io/y= --kube-toleration t "
         "--kube-toleration x.io/gpu -- x"
     )
-    assert dict(options.node_selector) == {"a": "b", "x.io/y": ""}
-    assert options.tolerations == ("t", "x.io/gpu")
+    assert dict(options.workers.node_selector) == {"a": "b", "x.io/y": ""}
+    assert options.workers.tolerations == ("t", "x.io/gpu")
 
 
 @pytest.mark.parametrize(
@@ -319,3 +319,127 @@ def test_the_help_names_each_of_our_options() -> None:
 
     told = set(re.findall(r"^  --([a-z-]+)", help_text(), re.MULTILINE))
     assert told == {*OUR_NAMES, "help"}
+
+
+def test_without_a_word_about_the_hub_its_defaults_count() -> None:
+    options = understand("--kube-pods 1 -- x")
+    assert (options.local, options.rerun) == (0, True)
+    assert (options.workers.lost_after, options.workers.transport) == (30, "auto")
+    assert (options.grouped, options.transfers, options.per_host) == (True, False, False)
+
+
+def test_what_the_hub_is_told_is_taken_out() -> None:
+    line = "--kube-pods 1 --local-procs 3 --no-rerun --lost-after=7 --transport exec -k -- x"
+    options = understand(line)
+    assert (options.local, options.rerun) == (3, False)
+    assert (options.workers.lost_after, options.workers.transport) == (7, "exec")
+    assert options.theirs == ("-k",)
+
+
+def test_local_jobs_alone_need_no_pods_but_a_word_about_them() -> None:
+    options = understand("--kube-pods 0 --local-procs 3 -- x")
+    assert (options.workers.pods, options.local) == (0, 3)
+    assert "--kube-pods is missing" in refusal("--local-procs 3 -- x").message
+    # None here and none there is nobody.
+    assert "--kube-pods" in refusal("--kube-pods 0 --local-procs 0 -- x").message
+
+
+@pytest.mark.parametrize("value", ["-1", "x", "", "1.5", "200%", "+1", "٣"])
+def test_local_jobs_are_a_whole_number(value: str) -> None:
+    assert "--local-procs" in refusal(["--kube-pods", "1", f"--local-procs={value}", "--", "x"]).message
+
+
+@pytest.mark.parametrize("value", ["-1", "0", "4", "x", "5.5", "5s"])
+def test_a_pod_is_given_five_seconds_at_least(value: str) -> None:
+    error = refusal(["--kube-pods", "1", f"--lost-after={value}", "--", "x"])
+    assert error.message.startswith("--lost-after takes a whole number above 4")
+    assert understand("--kube-pods 1 --lost-after 5 -- x").workers.lost_after == 5
+
+
+@pytest.mark.parametrize("value", ["auto", "websocket", "exec"])
+def test_a_transport_is_taken(value: str) -> None:
+    assert understand(f"--kube-pods 1 --transport {value} -- x").workers.transport == value
+
+
+@pytest.mark.parametrize("value", ["ssh", "EXEC", "web", "exec "])
+def test_another_transport_is_refused_with_those_that_there_are(value: str) -> None:
+    error = refusal(["--kube-pods", "1", "--transport", value, "--", "x"])
+    assert "auto, websocket, exec" in error.message
+    assert repr(value) in error.message
+
+
+def test_no_rerun_takes_no_value() -> None:
+    with pytest.raises(BadOption):
+        understand("--kube-pods 1 --no-rerun=yes -- x")
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["-u", "--ungroup", "--ungr", "--lb", "--line-buffer", "--linebuffer", "--line-buffered",
+     "--linebuffered", "--latest-line", "--latestline", "--ll", "--tty", "--tmux", "--tmuxpane",
+     "-k --lb --tag"],
+)  # fmt: skip
+def test_output_that_goes_out_while_jobs_run_is_not_grouped(given: str) -> None:
+    options = understand(f"--kube-pods 1 {given} -- x")
+    assert (options.grouped, options.transfers, options.per_host) == (False, False, False)
+    assert options.theirs == tuple(given.split())
+
+
+def test_an_ungrouping_letter_counts_in_a_bundle_too() -> None:
+    assert not understand("--kube-pods 1 -ku -- x").grouped
+    assert not understand("--kube-pods 1 -ukj3 -- x").grouped
+    # Here the u is -I's value.
+    assert understand("--kube-pods 1 -kIu -- x").grouped
+
+
+@pytest.mark.parametrize(
+    "given", ["--group", "--tag", "-k", "--keep-order", "--files", "--results d", "--joblog u", "-I u", "-v"]
+)
+def test_other_output_is_grouped(given: str) -> None:
+    assert understand(f"--kube-pods 1 {given} -- x").grouped
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["--tf x", "--transferfile x", "--transfer-file x", "--transferfiles x", "--transfer", "--return x",
+     "--trc x", "--bf x", "--basefile x", "--cleanup", "--transferf x", "--basef x", "--clean"],
+)  # fmt: skip
+def test_files_that_gnu_parallel_brings_to_the_pod_and_back_are_told_apart(given: str) -> None:
+    options = understand(f"--kube-pods 1 {given} -- x")
+    assert (options.transfers, options.grouped) == (True, True)
+
+
+@pytest.mark.parametrize("given", ["", "--tag", "--tmpdir x", "--results x", "--retries 2"])
+def test_other_options_transfer_nothing(given: str) -> None:
+    assert not understand(f"--kube-pods 1 {given} -- x").transfers
+
+
+def test_what_stands_in_the_command_is_no_option() -> None:
+    options = understand("--kube-pods 1 -- x -u --lb --trc y --onall --local-procs 3 --no-rerun")
+    assert (options.grouped, options.transfers, options.per_host) == (True, False, False)
+    assert (options.local, options.rerun) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0),
+        ("90", 90),
+        ("90s", 90),
+        ("5m", 300),
+        ("1.5m", 90),
+        ("1h30m", 5400),
+        ("1D", 86400),
+        ("1m1", 61),
+    ],
+)
+def test_the_pending_timeout_is_written_as_gnu_parallel_writes_times(text: str, seconds: float) -> None:
+    assert understand(f"--kube-pods 1 --pending-timeout {text} -- x").workers.pending_timeout == seconds
+    assert understand("--kube-pods 1 -- x").workers.pending_timeout == 300
+
+
+@pytest.mark.parametrize("text", ["x", "-1", "5w", "1:30", "m", "1 m", ".", "1e3", "1//2"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    error = refusal(["--kube-pods", "1", f"--pending-timeout={text}", "--", "x"])
+    assert error.message == f"--pending-timeout takes a time, not {text!r}"
+    assert "1h30m" in error.hint

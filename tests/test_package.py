@@ -82,7 +82,8 @@ def test_the_wheel_holds_every_file_of_womm(checkout: Path, packages: dict[str, 
     with zipfile.ZipFile(packages["wheel"]) as wheel:
         names = set(wheel.namelist())
     assert shipped(checkout) - names == set()
-    assert not {n for n in names if n.startswith(("tests/", "sandbox/", "tools/", "bats/"))}
+    assert [n for n in names if n.endswith(".data/data/share/bash-completion/completions/womm")]
+    assert not {n for n in names if n.startswith(("tests/", "sandbox/", "tools/", "bats/", "build/"))}
 
 
 def test_the_sdist_holds_every_file_of_womm(checkout: Path, packages: dict[str, Path]) -> None:
@@ -132,6 +133,13 @@ def test_the_installed_womm_tells_its_version_and_helps(
     womm, home = installed / "bin" / "womm", str(tmp_path)
     assert version["__version__"] in succeed([womm, "--version"], tmp_path, HOME=home).split()
     assert "--kube-pods" in succeed([womm, "parallel", "--help"], tmp_path, HOME=home)
+
+
+def test_bash_completion_is_installed_where_bash_looks_for_it(installed: Path, tmp_path: Path) -> None:
+    script = installed / "share" / "bash-completion" / "completions" / "womm"
+    printed = succeed([installed / "bin" / "womm", "completion", "bash"], tmp_path, HOME=str(tmp_path))
+    assert script.read_text(encoding="utf-8") == printed
+    assert "complete -F _womm womm" in printed
 
 
 @pytest.mark.parametrize("lacking", ["parallel", "options.json"])

@@ -71,7 +71,7 @@ def test_no_name_belongs_to_two_options(table: dict[str, Any]) -> None:
     assert len(names) == len(set(names)) > 150
 
 
-@pytest.mark.parametrize("name", sorted({*options._ANSWERS, *options._REFUSED, "jobs", "workdir"}))
+@pytest.mark.parametrize("name", sorted({*options._ANSWERS, *options.REFUSED, "jobs", "workdir"}))
 def test_an_option_that_womm_treats_in_its_own_way_is_one_of_gnu_parallels(
     table: dict[str, Any], name: str
 ) -> None:

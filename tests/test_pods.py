@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from womm.pods import Decoder, Problem, Table, explain, is_usable, login_lines
+from womm.pods import Decoder, PodState, Table, is_usable, state
+from womm.problems import killed
 
 RUNNING: dict[str, Any] = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
 
@@ -39,9 +40,8 @@ def event(kind: str, pod_: dict[str, Any]) -> dict[str, Any]:
     return {"type": kind, "object": pod_}
 
 
-def waiting(reason: str, message: str = "", restarts: int = 0, name: str = "womm") -> dict[str, Any]:
-    state = {"waiting": {"reason": reason, "message": message}}
-    return {"name": name, "state": state, "restartCount": restarts}
+def waiting(reason: str, message: str = "", name: str = "womm") -> dict[str, Any]:
+    return {"name": name, "state": {"waiting": {"reason": reason, "message": message}}, "restartCount": 0}
 
 
 def decode(chunks: list[bytes]) -> list[dict[str, Any]]:
@@ -113,56 +113,6 @@ def test_containers_beside_ours_do_not_matter() -> None:
     assert is_usable(pod(containerStatuses=statuses))
 
 
-def test_a_pod_that_runs_needs_no_explanation() -> None:
-    assert explain(pod()) is None
-    assert explain({"metadata": {"name": "p"}}) is None
-    assert explain(pod(containerStatuses=[waiting("ContainerCreating")])) is None
-
-
-def test_the_scheduler_is_quoted() -> None:
-    condition = {
-        "type": "PodScheduled",
-        "status": "False",
-        "message": "0/3 nodes are available: 3 Insufficient cpu.",
-    }
-    assert explain(pod(phase="Pending", state=None, conditions=[condition])) == Problem(condition["message"])
-    silent = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
-    assert explain(pod(phase="Pending", state=None, conditions=[silent])) == Problem("Unschedulable")
-    scheduled = {"type": "PodScheduled", "status": "True"}
-    assert explain(pod(phase="Pending", state=None, conditions=[scheduled])) is None
-
-
-@pytest.mark.parametrize(
-    ("reason", "hopeless"),
-    [
-        ("ErrImagePull", False),
-        ("ImagePullBackOff", True),
-        ("CreateContainerConfigError", False),
-        ("InvalidImageName", True),
-        ("ErrImageNeverPull", True),
-        ("CreateContainerError", True),
-        ("RunContainerError", True),
-    ],
-)
-def test_a_container_that_waits_is_explained(reason: str, hopeless: bool) -> None:
-    for key in ("containerStatuses", "initContainerStatuses"):
-        told = explain(pod(state=None, **{key: [waiting(reason, "because")]}))
-        assert told == Problem(f"{reason}: because", hopeless)
-        assert explain(pod(state=None, **{key: [waiting(reason)]})) == Problem(reason, hopeless)
-
-
-@pytest.mark.parametrize(("restarts", "told"), [(0, False), (2, False), (3, True), (9, True)])
-def test_a_container_that_keeps_ending_is_told_of_with_its_log(restarts: int, told: bool) -> None:
-    crashing = pod(
-        "p-1", state=None, initContainerStatuses=[waiting("CrashLoopBackOff", "", restarts, "share")]
-    )
-    problem = explain(crashing)
-    assert (problem is not None) == told
-    if problem is not None:
-        assert problem.hopeless
-        assert problem.crashed == ("p-1", "share")
-
-
 def test_the_table_follows_pods_as_they_come_and_go() -> None:
     table = Table()
     table.apply(event("ADDED", pod("b", phase="Pending", state=None)))
@@ -173,8 +123,146 @@ def test_the_table_follows_pods_as_they_come_and_go() -> None:
     table.apply(event("DELETED", pod("b")))
     table.apply(event("DELETED", pod("never-seen")))
     assert (len(table), table.usable()) == (1, ["a"])
+
+
+def test_a_new_watch_forgets_no_pod_until_it_has_had_its_time() -> None:
+    table = Table()
+    for name in ("a", "b", "c"):
+        table.apply(event("ADDED", pod(name)))
     table.restart()
-    assert (len(table), table.usable()) == (0, [])
+    table.apply(event("ADDED", pod("b")))
+    table.apply(event("ADDED", pod("d")))
+    # What it has not told of yet may still come.
+    assert table.usable() == ["a", "b", "c", "d"]
+    table.apply(event("ADDED", pod("c")))
+    table.settle()
+    assert table.usable() == ["b", "c", "d"]
+    states = {state.name: state for state in table.states()}
+    assert sorted(states) == ["a", "b", "c", "d"]
+    assert [name for name, state in states.items() if state.leaving] == ["a"]
+    assert not states["a"].usable
+    # Another look changes nothing.
+    table.settle()
+    assert table.usable() == ["b", "c", "d"]
+
+
+def test_a_watch_that_was_never_restarted_forgets_nothing() -> None:
+    table = Table()
+    table.apply(event("ADDED", pod("a")))
+    table.settle()
+    assert table.usable() == ["a"]
+
+
+def test_a_pod_that_a_new_watch_tells_to_be_deleted_is_gone_at_once() -> None:
+    table = Table()
+    table.apply(event("ADDED", pod("a")))
+    table.restart()
+    table.apply(event("DELETED", pod("a")))
+    assert table.usable() == []
+    table.settle()
+    assert [(state.name, state.leaving) for state in table.states()] == [("a", True)]
+
+
+def test_deleted_pods_stay_known_and_tell_why_they_ended() -> None:
+    table = Table()
+    table.apply(event("ADDED", described("a")))
+    table.apply(event("DELETED", described("a", {"terminated": {"exitCode": 3}})))
+    (gone,) = table.states()
+    assert gone == PodState("a", "", False, False, True, "its container ended with status 3")
+
+
+def described(name: str, now: dict[str, Any] | None = None, **container: Any) -> dict[str, Any]:
+    """A pod with its specification, and our container's state and other facts beside one of another."""
+    full = pod(name)
+    full["spec"] = {
+        "containers": [
+            {"name": "proxy", "resources": {"limits": {"memory": "1Gi"}}},
+            {"name": "womm", "resources": {"limits": {"memory": "64Mi"}}},
+        ]
+    }
+    ours = {"name": "womm", "state": RUNNING if now is None else now, **container}
+    other = {"name": "proxy", "containerID": "containerd://other", "state": {"terminated": {"exitCode": 9}}}
+    full["status"]["containerStatuses"] = [other, ours]
+    return full
+
+
+def test_what_a_running_pod_is() -> None:
+    found = state(described("a", containerID="containerd://1"))
+    assert found == PodState(
+        name="a", container="containerd://1", running=True, usable=True, leaving=False, reason=""
+    )
+
+
+def test_a_pod_of_which_nothing_is_known_yet() -> None:
+    found = state({"metadata": {"name": "a"}})
+    assert found == PodState("a", "", running=False, usable=False, leaving=False, reason="")
+
+
+def test_a_pod_that_was_asked_to_end_leaves_while_its_container_still_runs() -> None:
+    ending = described("a", containerID="containerd://1")
+    ending["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    found = state(ending)
+    assert (found.running, found.usable, found.leaving) == (True, False, True)
+
+
+def test_a_pod_that_is_gone_from_the_api_leaves_whatever_its_last_words_were() -> None:
+    found = state(described("a"), deleted=True)
+    assert (found.usable, found.leaving) == (False, True)
+
+
+@pytest.mark.parametrize("where", ["state", "lastState"])
+@pytest.mark.parametrize(
+    ("ended", "reason"),
+    [
+        ({"reason": "OOMKilled", "exitCode": 137}, "out of memory at 64Mi: --kube-mem"),
+        ({"reason": "OOMKilled", "exitCode": 1}, "out of memory at 64Mi: --kube-mem"),
+        ({"reason": "Error", "exitCode": 137}, killed("64Mi")),
+        ({"reason": "Error", "exitCode": 143}, "its container ended with status 143"),
+        ({"reason": "Completed", "exitCode": 0}, "its container ended with status 0"),
+    ],
+)
+def test_why_a_container_ended_is_told(where: str, ended: dict[str, Any], reason: str) -> None:
+    # Started anew already, or not yet.
+    now, more = (RUNNING, {"lastState": {"terminated": ended}})
+    if where == "state":
+        now, more = {"terminated": ended}, {}
+    found = state(described("a", now, **more))
+    assert (found.running, found.reason) == (where == "lastState", reason)
+
+
+def test_its_present_end_counts_more_than_the_last_one() -> None:
+    last = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
+    found = state(described("a", {"terminated": {"exitCode": 2}}, lastState=last))
+    assert found.reason == "its container ended with status 2"
+
+
+@pytest.mark.parametrize(("resources", "limit"), [({}, "its limit"), ({"limits": {}}, "its limit")])
+def test_a_pod_without_a_limit_has_no_number_to_tell(resources: dict[str, Any], limit: str) -> None:
+    unlimited = described("a", {"terminated": {"reason": "OOMKilled", "exitCode": 137}})
+    unlimited["spec"]["containers"] = [{"name": "womm", "resources": resources}]
+    assert state(unlimited).reason == f"out of memory at {limit}: --kube-mem"
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (
+            {"message": "The node was low on resource: memory."},
+            "Evicted: The node was low on resource: memory.",
+        ),
+        ({}, "Evicted"),
+    ],
+)
+def test_an_eviction_is_told_in_kubernetes_words(message: dict[str, str], told: str) -> None:
+    evicted = described("a", {"terminated": {"exitCode": 137}})
+    evicted["status"] |= {"phase": "Failed", "reason": "Evicted", **message}
+    found = state(evicted)
+    assert (found.running, found.usable, found.reason) == (False, False, told)
+
+
+def test_what_killed_everything_names_the_way_out() -> None:
+    assert "64Mi" in killed("64Mi")
+    assert "--kube-mem" in killed("64Mi")
 
 
 @pytest.mark.parametrize(
@@ -194,30 +282,16 @@ def test_each_problem_is_told_once() -> None:
     table = Table()
     for name in ("a", "b"):
         table.apply(event("ADDED", pod(name, state=None, containerStatuses=[waiting("ErrImagePull", "no")])))
-        crashing = waiting("CrashLoopBackOff", "", 5)
-        table.apply(event("ADDED", pod(f"{name}2", state=None, containerStatuses=[crashing])))
+        died = {"terminated": {"exitCode": 2}}
+        table.apply(event("ADDED", pod(f"{name}2", state=died)))
     told = [problem.message for problem in table.problems()]
-    assert told == ["ErrImagePull: no", "container womm keeps ending"]
+    assert told == ["ErrImagePull: no", "container womm: its container ended with status 2"]
 
 
-def test_each_pod_is_a_login_with_its_slots() -> None:
-    assert login_lines(["p-1", "p-2"], 4, "task") == "4/p-1\n4/p-2\n"
-
-
-@given(st.lists(st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True)), st.integers(1, 100))
-def test_the_login_file_is_never_empty_and_every_line_names_its_slots(names: list[str], slots: int) -> None:
-    lines = login_lines(names, slots, "womm-task-x", whole=True).splitlines()
-    assert len(lines) == max(1, len(names))
-    assert all(line.split("/")[0].isdigit() and line.split("/")[1] for line in lines)
-    assert names or lines == ["1/womm-task-x"]
-
-
-@given(st.sets(st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True), min_size=1), st.integers(1, 100))
-def test_many_slots_are_spread_over_several_logins_of_a_pod(names: set[str], slots: int) -> None:
-    lines = login_lines(sorted(names), slots, "task").splitlines()
-    logins = [line.partition("/") for line in lines]
-    assert len({login for _, _, login in logins}) == len(lines)
-    for name in names:
-        counts = [int(count) for count, _, login in logins if login.partition(".")[0] == name]
-        assert sum(counts) == slots
-        assert all(1 <= count <= 9 for count in counts)
+def test_pods_are_stuck_when_something_keeps_each_from_running() -> None:
+    table = Table()
+    assert not table.stuck()
+    table.apply(event("ADDED", pod("a", state=None, containerStatuses=[waiting("ErrImagePull", "no")])))
+    assert table.stuck()
+    table.apply(event("ADDED", pod("b", state=None, containerStatuses=[waiting("ContainerCreating")])))
+    assert not table.stuck()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +17,10 @@ import psutil
 import pytest
 from conftest import Hermetic, eventually
 
+from womm import output
+from womm.beside import background, stream
 from womm.errors import CommandFailed, WommError
-from womm.process import attempt, end_tree, foreground, probe, run, show, stream, tool
+from womm.process import TIMED_OUT, attempt, foreground, listen, probe, run, show, tool
 
 pytestmark = pytest.mark.usefixtures("hermetic")
 
@@ -31,8 +35,14 @@ def python(script: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", textwrap.dedent(script), *arguments]
 
 
-def test_bytes_of_any_kind_go_in_and_come_out() -> None:
-    done = run(shell("cat; printf err >&2"), stdin=BYTES)
+def written(directory: Path, content: bytes) -> Path:
+    path = directory / "stdin"
+    path.write_bytes(content)
+    return path
+
+
+def test_bytes_of_any_kind_go_in_and_come_out(tmp_path: Path) -> None:
+    done = run(shell("cat; printf err >&2"), stdin=written(tmp_path, BYTES))
     assert (done.status, done.stdout, done.stderr) == (0, BYTES, b"err")
 
 
@@ -41,13 +51,13 @@ def test_ten_megabytes_come_out_whole() -> None:
     assert done.stdout == bytes(10_000_000)
 
 
-def test_ten_megabytes_go_in_and_come_out_whole() -> None:
+def test_ten_megabytes_go_in_and_come_out_whole(tmp_path: Path) -> None:
     big = hashlib.sha512(b"womm").digest() * 160_000
-    assert run(["cat"], stdin=big).stdout == big
+    assert run(["cat"], stdin=written(tmp_path, big)).stdout == big
 
 
-def test_a_program_that_does_not_read_its_stdin_is_fine() -> None:
-    assert run(["true"], stdin=bytes(1_000_000)).status == 0
+def test_a_program_that_does_not_read_its_stdin_is_fine(tmp_path: Path) -> None:
+    assert run(["true"], stdin=written(tmp_path, bytes(1_000_000))).status == 0
 
 
 def test_without_stdin_the_end_of_file_is_seen_at_once() -> None:
@@ -79,7 +89,7 @@ def test_an_exit_status_is_told(status: int) -> None:
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL, signal.SIGPIPE, signal.SIGINT])
 def test_a_death_by_signal_is_128_and_its_number(signum: signal.Signals) -> None:
     assert attempt(shell(f"kill -{signum.value} $$")).status == 128 + signum
-    assert foreground(shell(f"kill -{signum.value} $$"), os.environ) == 128 + signum
+    assert foreground(shell(f"kill -{signum.value} $$"), {}) == 128 + signum
 
 
 def test_a_failure_without_a_word_tells_its_status() -> None:
@@ -153,7 +163,7 @@ def test_children_get_no_leaked_descriptors(capfdbinary: pytest.CaptureFixture[b
             assert process.stdout is not None
             assert process.stdout.read() == b"[0, 1, 2, 3]\n"
         capfdbinary.readouterr()
-        assert foreground(python(OWN_DESCRIPTORS), os.environ) == 0
+        assert foreground(python(OWN_DESCRIPTORS), {}) == 0
         assert capfdbinary.readouterr().out == b"[0, 1, 2, 3]\n"
     finally:
         for descriptor in leaky:
@@ -177,7 +187,7 @@ def test_the_foreground_has_the_users_own_descriptors(
     try:
         with open(tmp_path / "in", "rb") as file:
             os.dup2(file.fileno(), 0)
-        status = foreground(shell("cat; echo err >&2; exit 9"), os.environ)
+        status = foreground(shell("cat; echo err >&2; exit 9"), {})
     finally:
         os.dup2(saved, 0)
         os.close(saved)
@@ -186,32 +196,39 @@ def test_the_foreground_has_the_users_own_descriptors(
 
 
 def test_the_foreground_takes_arguments_of_any_bytes(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    assert foreground([b"printf", rb"%s|%s", b"\xff\xfe", "\udcff"], os.environ) == 0
+    assert foreground([b"printf", rb"%s|%s", b"\xff\xfe", "\udcff"], {}) == 0
     assert capfdbinary.readouterr().out == b"\xff\xfe|\xff"
 
 
 def test_the_foreground_gets_the_default_sigpipe(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     # Python ignores SIGPIPE, and children inherit that: `yes | head` would complain.
-    assert (
-        foreground(shell("grep SigIgn /proc/self/status; exec 2>/dev/null; yes | head -n 1"), os.environ) == 0
-    )
+    assert foreground(shell("grep SigIgn /proc/self/status; exec 2>/dev/null; yes | head -n 1"), {}) == 0
     ignored, _, line = capfdbinary.readouterr().out.partition(b"\n")
     assert int(ignored.split()[1], 16) & 1 << (signal.SIGPIPE - 1) == 0
     assert line == b"y\n"
 
 
-def test_the_foreground_has_the_environment_that_it_is_given(
+def test_the_foregrounds_environment_is_ours_with_what_is_given_and_without_what_is_named(
     monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    monkeypatch.setenv("MINE", "1")
-    assert foreground(["/usr/bin/env"], {"GIVEN": "2"}) == 0
-    assert capfdbinary.readouterr().out == b"GIVEN=2\n"
+    for name in ("KEPT", "DROPPED", "REPLACED"):
+        monkeypatch.setenv(name, "mine")
+    argv = ["/usr/bin/env", "-0"]
+    without = ("DROPPED", "NEVER_SET", "ADDED")
+    assert foreground(argv, {"ADDED": "a\nb", "REPLACED": "new"}, without=without) == 0
+    got = dict(line.split(b"=", 1) for line in capfdbinary.readouterr().out.split(b"\0")[:-1])
+    assert got == {
+        **{name: value for name, value in os.environb.items() if name != b"DROPPED"},
+        b"ADDED": b"a\nb",
+        b"REPLACED": b"new",
+    }
+    assert os.environ["DROPPED"] == "mine"
 
 
 TREE = """
 import os, subprocess, sys, time
 from womm import signals
-from womm.process import foreground
+from womm.process import foreground, listen, show
 # A child, and a grandchild that has left its process group and ignores TERM.
 script = '''
 setsid sh -c 'trap "" TERM; echo $$ >"$1/grandchild"; while :; do sleep 1; done' sh "$1" &
@@ -219,16 +236,27 @@ echo $$ >"$1/child"; wait
 '''
 try:
     with signals.as_exceptions():
-        foreground(["sh", "-c", script, "sh", sys.argv[1]], os.environ)
+        CALL
 except BaseException as error:
     print(type(error).__name__, *error.args)
 """
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_foreground_ends_the_whole_tree(tmp_path: Path, signum: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("call", "signum"),
+    [
+        ("foreground({}, {{}})", signal.SIGINT),
+        ("foreground({}, {{}})", signal.SIGTERM),
+        ("show({})", signal.SIGINT),
+        ("show({})", signal.SIGTERM),
+        ("show({})", signal.SIGHUP),
+        ("listen({}, print)", signal.SIGTERM),
+    ],
+)
+def test_an_interruption_ends_the_whole_tree(tmp_path: Path, call: str, signum: signal.Signals) -> None:
     child, grandchild = tmp_path / "child", tmp_path / "grandchild"
-    with subprocess.Popen(python(TREE, str(tmp_path)), stdout=subprocess.PIPE) as client:
+    script = TREE.replace("CALL", call.format('["sh", "-c", script, "sh", sys.argv[1]]'))
+    with subprocess.Popen(python(script, str(tmp_path)), stdout=subprocess.PIPE) as client:
         eventually(
             lambda: child.exists() and grandchild.exists() and child.read_text() and grandchild.read_text()
         )
@@ -244,7 +272,7 @@ from womm import signals
 from womm.process import attempt
 try:
     with signals.as_exceptions():
-        attempt(["sh", "-c", sys.argv[1], "sh", sys.argv[2]])
+        attempt(["sh", "-c", sys.argv[1], "sh", sys.argv[2]], patience=60)
 except BaseException as error:
     print(type(error).__name__, *error.args)
 """
@@ -269,6 +297,28 @@ def test_a_command_that_is_about_to_end_is_seen_to_its_end_by_an_interruption(tm
     assert (tmp_path / "done").read_text() == "created\n"
 
 
+def test_a_command_that_has_a_time_limit_leaves_no_thread_that_python_would_wait_for(tmp_path: Path) -> None:
+    before = threading.enumerate()
+    running: list[threading.Thread] = []
+
+    def look() -> None:
+        eventually((tmp_path / "begun").exists)
+        running.extend(thread for thread in threading.enumerate() if thread not in before)
+        (tmp_path / "seen").touch()
+
+    looker = threading.Thread(target=look, daemon=True)
+    looker.start()
+    script = 'touch "$1/begun"; until [ -e "$1/seen" ]; do sleep 0.02; done'
+    assert attempt(shell(script, str(tmp_path)), patience=60).status == 0
+    assert [thread.name for thread in running if not thread.daemon] == []
+    assert len(running) > 1
+
+
+def test_a_command_that_is_late_is_killed() -> None:
+    done = attempt(["sleep", "99"], patience=0.3)
+    assert (done.status, done.stderr) == (TIMED_OUT, b"no end within 0 s")
+
+
 def test_a_command_that_takes_long_is_ended_by_an_interruption(tmp_path: Path) -> None:
     process = interrupted('echo $$ >"$1/pid"; sleep 99; echo created >"$1/done"', tmp_path)
     assert not alive(process)
@@ -283,23 +333,32 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
-def test_a_tree_is_ended_with_descendants_that_ignore_term(tmp_path: Path) -> None:
+def test_a_program_is_heard_while_it_runs_and_its_end_is_told(tmp_path: Path) -> None:
+    heard: list[bytes] = []
+
+    def hear(chunk: bytes) -> None:
+        heard.append(chunk)
+        (tmp_path / "go").touch()
+
     script = (
-        'trap "" TERM; (trap "" TERM; echo >"$1/ready"; while :; do sleep 1; done) & wait; wait; sleep 99'
+        "printf one; until [ -e go ]; do sleep 0.01; done; printf two; printf err >&2; cat; echo $A; kill $$"
     )
-    process = subprocess.Popen(shell(script, str(tmp_path)))
-    eventually((tmp_path / "ready").exists)
-    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    assert len(family) >= 2
-    end_tree(process.pid, grace=0.1)
-    process.wait(timeout=10)
-    eventually(lambda: not any(alive(member) for member in family))
+    done = listen(shell(script), hear, cwd=tmp_path, env={"A": "env"})
+    assert heard[0] == b"one"
+    assert b"".join(heard) == b"onetwoenv\n"
+    assert (done.status, done.stdout, done.stderr) == (128 + signal.SIGTERM, b"", b"err")
 
 
-def test_ending_what_is_gone_is_fine() -> None:
-    process = subprocess.Popen(["true"])
-    process.wait()
-    end_tree(process.pid)
+def test_a_program_that_is_heard_is_ended_by_an_exception() -> None:
+    processes: list[psutil.Process] = []
+
+    def hear(chunk: bytes) -> None:
+        processes.append(psutil.Process(int(chunk)))
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        listen(shell("printf $$; exec sleep 99"), hear)
+    assert not alive(processes[0])
 
 
 def test_a_stream_is_read_as_it_comes_and_ended_at_the_end() -> None:
@@ -323,3 +382,91 @@ def test_an_unexpected_kubectl_or_docker_fails_loudly_in_these_tests(hermetic: H
         done = attempt([name, "version"])
         assert done.status == 99
         assert done.stderr.startswith(b"unexpected call in a test")
+
+
+@pytest.fixture
+def debugging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What --debug does."""
+    monkeypatch.setattr(output, "_debugging", False)
+    output.show_commands()
+
+
+ODD = ["a b", "", "*", "$HOME", "it's", 'say "x"', "é\n", "\\", "~", "#", "a=b"]
+
+
+def shown(capfd: pytest.CaptureFixture[str]) -> list[str]:
+    """The commands on stderr, without the mark before each."""
+    printed = capfd.readouterr().err
+    return [line.removeprefix("+ ") for line in printed.split("\n+ ")] if printed else []
+
+
+@pytest.mark.usefixtures("debugging")
+def test_each_command_is_shown_as_it_can_be_typed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    stdin = written(tmp_path, b"given").rename(tmp_path / "std in")
+    done = run(["printenv", "ODD"], stdin=stdin, env={"ODD": "o d'd"})
+    assert done.text == "o d'd\n"
+    (line,) = shown(capfd)
+    assert shlex.split(line) == ["ODD=o d'd", "printenv", "ODD", f"<{stdin}"]
+    assert line.startswith("ODD=")
+    # It is typed again: a shell understands it.
+    again = subprocess.run(["sh", "-c", line], capture_output=True, check=True)
+    assert again.stdout == done.stdout
+
+
+@pytest.mark.usefixtures("debugging")
+def test_a_shown_command_reads_the_file_that_it_was_given(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stdin = written(tmp_path, BYTES)
+    assert run(["cat"], stdin=stdin).stdout == BYTES
+    (line,) = shown(capfd)
+    assert subprocess.run(["sh", "-c", line], capture_output=True, check=True).stdout == BYTES
+
+
+@pytest.mark.usefixtures("debugging")
+def test_words_of_any_kind_are_shown_as_one_word_each(capfd: pytest.CaptureFixture[str]) -> None:
+    argv = ["printf", "%s|", *ODD]
+    done = run(argv)
+    (line,) = shown(capfd)
+    assert shlex.split(line) == argv
+    assert subprocess.run(["sh", "-c", line], capture_output=True, check=True).stdout == done.stdout
+
+
+@pytest.mark.usefixtures("debugging")
+def test_whatever_starts_a_program_shows_it(capfd: pytest.CaptureFixture[str]) -> None:
+    assert probe(["true", "probe"])
+    show(["true", "show"])
+    assert foreground(["true", "foreground"], {"A": "1"}) == 0
+    listen(["true", "listen"], print, env={"A": "1"})
+    with stream(["true", "stream"]):
+        pass
+    background(["true", "background"], env={}).end()
+    assert shown(capfd) == [
+        "true probe", "true show", "A=1 true foreground", "A=1 true listen",
+        "true stream", "true background\n",
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("debugging")
+def test_what_is_taken_out_of_the_environment_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DROPPED", "x")
+    argv = ["printenv", "A", "DROPPED"]
+    assert foreground(argv, {"A": "1"}, without=("DROPPED", "NEVER_SET")) == 1
+    (line,) = shown(capfd)
+    assert shlex.split(line) == ["A=1", "env", "-u", "DROPPED", *argv]
+    again = subprocess.run(["sh", "-c", line], capture_output=True, check=False)
+    assert (again.returncode, again.stdout) == (1, b"1\n")
+
+
+@pytest.mark.usefixtures("debugging")
+def test_bytes_that_are_no_utf8_are_shown_as_they_are(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert foreground([b"true", b"\xff\xfe"], {}) == 0
+    assert capfdbinary.readouterr().err == b"+ true '\xff\xfe'\n"
+
+
+def test_without_the_wish_no_command_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    run(["true"], env={"A": "1"})
+    assert foreground(["true"], {}) == 0
+    assert capfd.readouterr() == ("", "")

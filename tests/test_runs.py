@@ -1,10 +1,13 @@
-"""Runs: private, locked while their client lives, and swept when it has died."""
+"""Runs: private, locked while their client lives, swept by their keeper or a later womm when it has died."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import stat
+import struct
 import subprocess
 import sys
 import threading
@@ -17,23 +20,19 @@ from conftest import Hermetic, eventually
 
 from womm import runs
 from womm.errors import WommError
-from womm.kubectl import Kube
 from womm.process import RUN_VARIABLE
 from womm.runs import Run, runs_directory, sweep
 
 pytestmark = pytest.mark.usefixtures("hermetic")
 
-KUBE = Kube("team", "prod", "/k b")
-
 # A client that holds a run and starts, for it, a child and a child that left its session (a double
 # fork); it tells their numbers and the run's directory, and then waits to be killed.
 CLIENT = """
 import json, os, subprocess, sys
-from womm.kubectl import Kube
 from womm.runs import Run
-run = Run(Kube("n", "c"))
+run = Run()
 for argv in json.loads(sys.argv[1]):
-    run.record_undo(argv)
+    run.undo_later(argv)
 environment = {**os.environ, **run.environment}
 child = subprocess.Popen(["sleep", "99"], env=environment)
 script = 'setsid sleep 99 >/dev/null & echo $!'
@@ -53,19 +52,38 @@ class Client:
         path, *pids = json.loads(self.process.stdout.readline())
         self.path = Path(path)
         self.children = [psutil.Process(pid) for pid in pids]
+        (self.keeper,) = keepers(self.process.pid)
 
-    def kill(self) -> None:
-        """End the client without a chance to clean up."""
+    def kill(self, *, keeper: bool = True) -> None:
+        """End the client without a chance to clean up, and its keeper before it unless that is to act."""
+        if keeper:
+            self.keeper.kill()
+            eventually(lambda: not alive(self.keeper))
         self.process.kill()
         self.process.wait()
 
     def close(self) -> None:
         """End all that is left of it."""
+        for process in (self.keeper, *self.children):
+            if alive(process):
+                process.kill()
         with self.process:
             self.process.kill()
-        for child in self.children:
-            if alive(child):
-                child.kill()
+
+
+def keepers(parent: int | None = None) -> list[psutil.Process]:
+    """The living keepers that `parent` (None: this process) has started."""
+    return [
+        child
+        for child in psutil.Process(parent).children()
+        if alive(child) and any(word.endswith("/keeper") for word in child.cmdline())
+    ]
+
+
+def one_keeper() -> psutil.Process:
+    """The only keeper of this process; its command line may be empty for a moment after its start."""
+    eventually(lambda: len(keepers()) == 1)
+    return keepers()[0]
 
 
 def alive(process: psutil.Process) -> bool:
@@ -95,7 +113,7 @@ def mode(path: Path) -> int:
 def test_a_run_has_a_private_directory_of_its_own(hermetic: Hermetic) -> None:
     old = os.umask(0)
     try:
-        first, second = Run(KUBE), Run(KUBE)
+        first, second = Run(), Run()
     finally:
         os.umask(old)
     assert first.path.parent == hermetic.runtime / "womm"
@@ -109,16 +127,26 @@ def test_a_run_has_a_private_directory_of_its_own(hermetic: Hermetic) -> None:
     assert list(runs_directory().iterdir()) == []
 
 
-def test_the_scripts_of_a_run_find_kubectls_arguments_and_each_other() -> None:
-    run = Run(KUBE)
-    arguments = (run.path / "kubectl").read_bytes().split(b"\0")
-    assert arguments == [*map(os.fsencode, KUBE.prefix()), b""]
-    assert (run.path / "scripts" / "login").is_file()
+def test_what_gnu_parallel_calls_as_its_ssh_asks_the_runs_own_hub(hermetic: Hermetic) -> None:
+    run = Run()
+    # GNU parallel splits it at blanks.
+    assert " ".join(run.login).split() == run.login
+    with socket.socket(socket.AF_UNIX) as hub:
+        hub.bind(str(run.path / "hub"))
+        hub.listen()
+        argv = [*run.login, "pod", "--", "true"]
+        with subprocess.Popen(argv, env={**os.environ, **run.environment}) as login:
+            hub.settimeout(20)
+            connection, _ = hub.accept()
+            with connection:
+                assert connection.recv(100)[4:] == b"pod\0true"
+                connection.send(struct.pack("<I", 77))
+    assert login.returncode == 77
     run.close()
 
 
 def test_a_file_of_a_run_is_replaced_as_a_whole() -> None:
-    run = Run(KUBE)
+    run = Run()
     run.write("pods", b"a\n")
     before = os.open(run.path / "pods", os.O_RDONLY)
     run.write("pods", b"b\n", mtime=1_000_000.0)
@@ -127,7 +155,7 @@ def test_a_file_of_a_run_is_replaced_as_a_whole() -> None:
     os.close(before)
     assert (run.path / "pods").read_bytes() == b"b\n"
     assert (run.path / "pods").stat().st_mtime == 1_000_000.0
-    assert sorted(os.listdir(run.path)) == ["kubectl", "pods", "scripts"]
+    assert sorted(os.listdir(run.path)) == ["pods", "scripts"]
     run.close()
 
 
@@ -190,6 +218,78 @@ def test_a_dead_clients_run_is_swept(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_killed_clients_run_is_swept_by_its_keeper(
+    clients: list[Client], tmp_path: Path, signum: signal.Signals
+) -> None:
+    log = tmp_path / "log"
+    client = Client(note(log, "first"), note(log, "second"))
+    clients.append(client)
+    client.process.send_signal(signum)
+    client.process.wait()
+    eventually(lambda: not client.path.exists())
+    assert log.read_text().split() == ["second", "first"]
+    assert [child for child in client.children if alive(child)] == []
+    eventually(lambda: not alive(client.keeper))
+
+
+def test_the_keeper_of_one_run_leaves_another_that_lives(clients: list[Client], tmp_path: Path) -> None:
+    dead, living = Client(), Client(note(tmp_path / "log", "undone"))
+    clients += [dead, living]
+    dead.kill(keeper=False)
+    eventually(lambda: not dead.path.exists() and not alive(dead.keeper))
+    assert all(alive(process) for process in (living.keeper, *living.children))
+    assert living.path.is_dir()
+    assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_all_ends_no_keeper(clients: list[Client], signum: signal.Signals) -> None:
+    client = Client()
+    clients.append(client)
+    # The shell has set its traps once it waits for its line.
+    ignored = eventually_ignores(client.keeper, signum)
+    client.keeper.send_signal(signum)
+    client.kill(keeper=False)
+    eventually(lambda: not client.path.exists())
+    assert ignored
+
+
+def eventually_ignores(process: psutil.Process, signum: signal.Signals) -> bool:
+    """Wait until `process` ignores `signum`."""
+    status = Path(f"/proc/{process.pid}/status")
+
+    def ignores() -> bool:
+        line = next(line for line in status.read_text().splitlines() if line.startswith("SigIgn"))
+        return bool(int(line.split()[1], 16) >> signum - 1 & 1)
+
+    eventually(ignores)
+    return ignores()
+
+
+def test_after_an_orderly_end_the_keeper_does_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    run = Run()
+    keeper = one_keeper()
+    run.undo_later(note(log, "undone"))
+    run.close()
+    assert not alive(keeper)
+    # What could not be undone is left to the next womm.
+    assert run.path.is_dir()
+    assert not log.exists()
+    sweep()
+    assert log.read_text() == "undone\n"
+    assert not run.path.exists()
+
+
+def test_a_run_whose_keeper_was_killed_ends_as_ever() -> None:
+    run = Run()
+    keeper = one_keeper()
+    keeper.kill()
+    run.close()
+    assert not run.path.exists()
+
+
 def test_a_live_run_is_left_alone(
     clients: list[Client], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -200,6 +300,28 @@ def test_a_live_run_is_left_alone(
     assert client.path.is_dir()
     assert not (tmp_path / "log").exists()
     assert capfd.readouterr().err == ""
+
+
+def test_results_that_can_not_be_brought_home_yet_keep_their_run(
+    clients: list[Client], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client = Client()
+    clients.append(client)
+    (client.path / runs.RESULTS).write_text("{}")
+    client.kill()
+    sweep()
+    assert "can't be read" in capfd.readouterr().err
+    assert (client.path / runs.RESULTS).exists()
+    monkeypatch.setattr("womm.shares.home.complete", lambda path, _: (path / runs.RESULTS).unlink())
+    sweep()
+    assert not client.path.exists()
+
+
+def test_a_run_that_ends_leaves_results_that_did_not_come_home_to_the_next_womm() -> None:
+    run_ = Run()
+    run_.write(runs.RESULTS, b"{}")
+    run_.close()
+    assert (run_.path / runs.RESULTS).exists()
 
 
 def test_the_sweep_of_one_run_leaves_the_processes_of_another(clients: list[Client]) -> None:
@@ -269,7 +391,7 @@ def test_a_run_that_is_being_made_does_not_look_dead(monkeypatch: pytest.MonkeyP
         return lock(path)
 
     monkeypatch.setattr(runs, "_lock", slow)
-    run = Run(KUBE)
+    run = Run()
     sweeper.join(timeout=20)
     assert run.path.is_dir()
     run.close()
@@ -281,24 +403,36 @@ def waits_for_a_lock() -> bool:
     return any("->" in line and f" {os.getpid()} " in line for line in lines)
 
 
-def test_a_run_undoes_what_it_recorded_and_forgets_it(
+def test_a_run_takes_back_what_it_recorded_and_forgets_it(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     log = tmp_path / "log"
-    run = Run(KUBE)
+    run = Run()
     good, bad = note(log, "good"), note(log, "bad", 1, "why not")
+    told = []
     for argv in (good, bad):
-        run.record_undo(argv)
+        run.undo_later(argv, lambda argv=argv: told.append(argv))  # type: ignore[misc]
     assert json.loads((run.path / "undo").read_text())["undo"] == [good, bad]
-    run.undo(bad)
+    run.take_back()
     assert "why not" in capfd.readouterr().err
-    run.undo(good)
+    assert told == [good]
     assert json.loads((run.path / "undo").read_text())["undo"] == [bad]
     run.close()
     # It stays for the sweep, because something could not be undone.
     assert run.path.is_dir()
     sweep()
-    assert log.read_text().split() == ["bad", "good", "bad"]
+    assert sorted(log.read_text().split()) == ["bad", "bad", "good"]
+
+
+def test_a_run_takes_back_all_at_once(tmp_path: Path) -> None:
+    # Each waits for the other one to have begun.
+    run = Run()
+    script = 'touch "$1/$2"; until [ -e "$1/$3" ]; do sleep 0.02; done'
+    for ours, other in (("a", "b"), ("b", "a")):
+        run.undo_later(["sh", "-c", script, "sh", str(tmp_path), ours, other])
+    run.take_back()
+    run.close()
+    assert not run.path.exists()
 
 
 def test_a_dead_run_is_undone_with_the_kubeconfig_that_it_had(
@@ -331,7 +465,7 @@ def test_an_undo_that_never_ends_is_given_up_told_and_kept(
 
 
 def test_a_run_that_ends_leaves_neither_processes_nor_files() -> None:
-    run = Run(KUBE)
+    run = Run()
     child = subprocess.Popen(["sleep", "99"], env={**os.environ, **run.environment})
     other = subprocess.Popen(["sleep", "99"])
     run.close()
@@ -343,7 +477,7 @@ def test_a_run_that_ends_leaves_neither_processes_nor_files() -> None:
 
 
 def test_processes_that_ignore_term_are_killed(tmp_path: Path) -> None:
-    run = Run(KUBE)
+    run = Run()
     script = 'trap "" TERM; echo >"$1/ready"; while :; do sleep 1; done'
     child = subprocess.Popen(["sh", "-c", script, "sh", str(tmp_path)], env={**os.environ, **run.environment})
     eventually((tmp_path / "ready").exists)
@@ -351,3 +485,30 @@ def test_processes_that_ignore_term_are_killed(tmp_path: Path) -> None:
     run.close()
     child.wait(timeout=10)
     assert not any(alive(process) for process in family)
+
+
+LIMITS = """
+import resource, sys
+from womm.errors import WommError
+from womm.runs import raise_file_limit
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, int(sys.argv[1])))
+try:
+    raise_file_limit(int(sys.argv[2]), int(sys.argv[3]))
+except WommError as error:
+    print(error.message)
+print(*resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+
+
+@pytest.mark.parametrize(
+    ("hard", "pods", "slots", "expected"),
+    [
+        (4096, 10, 2, "4096 4096"),
+        (1024, 10, 100, "10 pods with 100 jobs each take 4120 open files, and the limit is 1024\n64 1024"),
+        (1024, 154, 1, "1024 1024"),
+        (1024, 155, 1, "155 pods with 1 jobs each take 1030 open files, and the limit is 1024\n64 1024"),
+    ],
+)
+def test_the_limit_of_open_files_is_raised_or_named(hard: int, pods: int, slots: int, expected: str) -> None:
+    argv = [sys.executable, "-c", LIMITS, *map(str, (hard, pods, slots))]
+    assert subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip() == expected

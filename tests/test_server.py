@@ -40,6 +40,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[list[dict[str, Any]]]:
         return {"items": todo.pop(0) if len(todo) > 1 else todo[0]}
 
     monkeypatch.setattr(Kube, "get", get)
+    monkeypatch.setattr(Kube, "check", lambda _kube: None)
     return todo
 
 
@@ -79,6 +80,36 @@ def test_a_server_that_is_starting_is_waited_for_and_told_of_once(
     answers += [items()[:2], items(ready="False"), items(deleted=True), items()]
     assert server.wait_for(KUBE).pod == "womm-server-1"
     assert capfd.readouterr().err == "womm: waiting for the file server to start\n"
+
+
+def test_what_keeps_a_server_from_starting_is_told_while_it_is_waited_for(
+    answers: list[list[dict[str, Any]]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    pending = items(ready="False")
+    unschedulable = {"type": "PodScheduled", "status": "False", "message": "1 Insufficient cpu."}
+    pending[2]["status"]["conditions"].append(unschedulable)
+    answers += [pending, pending, items()]
+    server.wait_for(KUBE)
+    assert capfd.readouterr().err == "womm: waiting for the file server to start: 1 Insufficient cpu.\n"
+
+
+def test_a_server_that_can_never_start_is_not_waited_for(answers: list[list[dict[str, Any]]]) -> None:
+    broken = items(ready="False")
+    state = {"waiting": {"reason": "ErrImagePull", "message": "r/womm-server:1: not found"}}
+    broken[2]["status"]["containerStatuses"] = [{"name": "server", "state": state}]
+    answers.append(broken)
+    with pytest.raises(WommError, match=r"can't start: ErrImagePull: r/womm-server:1: not found") as caught:
+        server.wait_for(KUBE)
+    assert "womm cluster-setup --build" in caught.value.hint
+
+
+def test_a_server_whose_pod_is_refused_is_not_waited_for(answers: list[list[dict[str, Any]]]) -> None:
+    refused = items()[:2]
+    why = 'pods "womm-server-1" is forbidden: exceeded quota: q'
+    refused[0]["status"] = {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": why}]}
+    answers.append(refused)
+    with pytest.raises(WommError, match=r"refuses the file server's pod: exceeded quota: q$"):
+        server.wait_for(KUBE)
 
 
 def test_a_server_that_never_starts_is_given_up(answers: list[list[dict[str, Any]]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import pwd
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,8 @@ from conftest import Hermetic
 from stubs import DOCKER, KUBECTL
 
 from womm import config
-from womm.commands import setup
+from womm.commands import clear_prefix, setup
 from womm.errors import WommError
-from womm.image import Account
 from womm.kubectl import KubeChoice
 
 pytestmark = pytest.mark.usefixtures("hermetic")
@@ -52,10 +51,18 @@ def refusal(*arguments: str) -> WommError:
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [
-        ([], "the questions come later", "womm setup --yes"),
+        (
+            [],
+            "answers are missing: --share, --context, --namespace, --base-image, --prefix, --run",
+            "--yes takes the defaults; --prefix REGISTRY/",
+        ),
+        (["--share", "none", "--base-image", "x"], ": --context, --namespace, --prefix, --run", "--yes"),
+        (["--yes"], "answers are missing: --prefix", "--prefix REGISTRY/, --image NAME or --load COMMAND"),
+        (["--yes", "--prefix", "ann/"], "--prefix ann/ names no host", "--prefix HOST/"),
         ([*GOOD, "--share", "lazy"], "--share lazy comes later", "--share eager"),
-        ([*GOOD, "--share", "syncback"], "--share syncback comes later", "--share eager"),
-        (["--yes"], "which registry takes the image?", "--prefix"),
+        ([*GOOD, "--image", "x"], "--prefix adds nothing to it", "give one"),
+        (["--yes", "--image", "a b"], "is no name of an image", "--image registry"),
+        ([*GOOD, "--load", "no-such-kind load"], "no-such-kind is not installed", "install"),
         (["--yes", "--prefix", "a b"], "no registry prefix", "--prefix"),
         (["--yes", "--prefix", "/"], "no registry prefix", "--prefix"),
     ],
@@ -66,50 +73,9 @@ def test_setup_refuses_with_the_way_out(here: Path, arguments: list[str], messag
     assert hint in error.hint
 
 
-@pytest.mark.parametrize(
-    "directory",
-    ["/", "/etc", "/usr", "/usr/lib", "/bin", "/run", "/lib64"],
-)
-def test_a_directory_that_pods_need_themselves_is_not_shared(directory: str) -> None:
-    with pytest.raises(WommError, match="pods need their own") as caught:
-        setup._check_directory(Path(directory), "eager")
-    assert "--share none" in caught.value.hint
-    assert setup._check_directory(Path(directory), "none") == directory
-
-
-@pytest.mark.parametrize(
-    "directory",
-    [
-        "/home/ann",
-        "/etcetera",
-        "/usrlocal/x",
-        "/usr/local/src",
-        "/run/user/0/x",
-        "/srv",
-        "/root/work",
-        "/mnt/é ü",
-    ],
-)
-def test_other_directories_are_shared(directory: str) -> None:
-    assert setup._check_directory(Path(directory), "eager") == directory
-
-
-@pytest.mark.parametrize("directory", ["/dev/shm", "/proc", "/proc/1", "/sys/x"])
-@pytest.mark.parametrize("share", ["eager", "none"])
-def test_the_kernels_directories_are_refused_with_any_share(directory: str, share: str) -> None:
-    with pytest.raises(WommError, match="is the kernel's"):
-        setup._check_directory(Path(directory), share)
-
-
 def test_a_directory_that_takes_no_configuration_is_refused_before_anything_is_built(here: Path) -> None:
     (here / ".womm").mkdir()
     assert ".womm can't be written" in refusal("--yes", "--prefix", "localhost:5000/").message
-
-
-def test_a_directory_with_a_colon_is_not_shared() -> None:
-    with pytest.raises(WommError, match="can't be mounted"):
-        setup._check_directory(Path("/home/a:b"), "eager")
-    assert setup._check_directory(Path("/home/a:b"), "none") == "/home/a:b"
 
 
 @pytest.mark.parametrize("share", ["eager", "none"])
@@ -122,77 +88,10 @@ def test_a_directory_that_is_no_utf8_is_refused(
     assert "not valid UTF-8" in refusal(*GOOD, "--share", share).message
 
 
-def be(monkeypatch: pytest.MonkeyPatch, uid: int, gid: int = 1002) -> None:
-    monkeypatch.setattr(os, "getuid", lambda: uid)
-    monkeypatch.setattr(os, "getgid", lambda: gid)
-
-
-def entry(name: str, home: str) -> pwd.struct_passwd:
-    return pwd.struct_passwd((name, "x", 1001, 1002, "", home, "/bin/sh"))
-
-
-def test_roots_jobs_run_as_an_ordinary_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    be(monkeypatch, 0, 0)
-    assert setup._account(as_root=False) == Account(1000, 1000, "womm", "/home/womm")
-
-
-def test_roots_jobs_run_as_root_on_demand(monkeypatch: pytest.MonkeyPatch) -> None:
-    be(monkeypatch, 0, 0)
-    assert setup._account(as_root=True) == Account(0, 0, "root", "/root")
-
-
-def test_nobody_else_gets_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    be(monkeypatch, 1001)
-    with pytest.raises(WommError, match="--as-root"):
-        setup._account(as_root=True)
-
-
-@pytest.mark.parametrize(
-    ("name", "home", "account"),
-    [
-        ("ann", "/home/ann", ("ann", "/home/ann")),
-        ("ann", "/home/team-1/a.n+n@x", ("ann", "/home/team-1/a.n+n@x")),
-        ("ann", "/", ("ann", "/home/ann")),
-        ("ann", "/root", ("ann", "/home/ann")),
-        ("ann", "", ("ann", "/home/ann")),
-        ("ann", "relative", ("ann", "/home/ann")),
-        ("ann", "/home/an n", ("ann", "/home/ann")),
-        ("ann", "/home/$(reboot)", ("ann", "/home/ann")),
-        ("ann", "/home/ann\n", ("ann", "/home/ann")),
-        ("ann", "/home/é", ("ann", "/home/ann")),
-        ("ann", "/usr/share/ann", ("ann", "/home/ann")),
-        ("ann", "/proc/ann", ("ann", "/home/ann")),
-        ("ann", "/runners/ann", ("ann", "/runners/ann")),
-        ("ann", "/home/../etc", ("ann", "/home/ann")),
-        ("ann", "/home/./ann", ("ann", "/home/ann")),
-        ("-rf", "/home/rf", ("womm", "/home/rf")),
-        ("a b", "/nonexistent", ("womm", "/home/womm")),
-        ("DOM\\ann", "/", ("womm", "/home/womm")),
-        ("ann\n", "/home/ann", ("womm", "/home/ann")),
-    ],
-)
-def test_a_user_runs_as_itself_with_a_home_that_can_be_made(
-    monkeypatch: pytest.MonkeyPatch, name: str, home: str, account: tuple[str, str]
-) -> None:
-    be(monkeypatch, 1001)
-    monkeypatch.setattr(pwd, "getpwuid", lambda _: entry(name, home))
-    assert setup._account(as_root=False) == Account(1001, 1002, *account)
-
-
-def test_a_uid_without_an_entry_has_a_home_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    be(monkeypatch, 54321)
-
-    def unknown(uid: int) -> pwd.struct_passwd:
-        raise KeyError(uid)
-
-    monkeypatch.setattr(pwd, "getpwuid", unknown)
-    assert setup._account(as_root=False) == Account(54321, 1002, "womm", "/home/womm")
-
-
 def test_setup_builds_pushes_and_remembers(
     here: Path, calls: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    be(monkeypatch, 0, 0)
+    monkeypatch.setattr(os, "getuid", lambda: 0)
     # The runs directory must still be this test's own.
     monkeypatch.setattr(setup, "sweep", lambda: None)
     assert setup.run([*GOOD, "--base-image", "debian:12", "--share", "none"], KubeChoice()) == 0
@@ -202,6 +101,7 @@ def test_setup_builds_pushes_and_remembers(
     assert (project.arch, project.base_image, project.share) == ("arm64", "debian:12", "none")
     assert (project.namespace, project.context, project.kubeconfig) == ("team", "dev", None)
     assert (project.uid, project.user, project.home) == (1000, "womm", "/home/womm")
+    assert project.pull_secret is None
     assert config.remembered("prefix") == "localhost:5000/"
     assert capfd.readouterr().out == ""
 
@@ -222,8 +122,8 @@ def test_a_missing_file_server_is_a_warning(
 
 
 def test_a_setup_that_fails_remembers_nothing(here: Path, calls: Path, hermetic: Hermetic) -> None:
-    hermetic.stub("docker", '#!/bin/sh\n[ "$1" = version ]\n')
-    assert "could not be built" in refusal(*GOOD, "--share", "none").message
+    hermetic.stub("docker", '#!/bin/sh\n[ "$1" != push ]\n')
+    assert ":womm-probe can't be pushed" in refusal(*GOOD, "--share", "none").message
     assert config.find(here) is None
     assert config.remembered("prefix") is None
 
@@ -233,17 +133,115 @@ def test_a_missing_tool_is_told_before_anything_is_built(
     here: Path, calls: Path, hermetic: Hermetic, missing: str
 ) -> None:
     docker, kubectl = (hermetic.bin / "docker").read_text(), (hermetic.bin / "kubectl").read_text()
-    hermetic.only("sh", "cp", *{"perl", "rsync"} - {missing})
+    hermetic.only("sh", "cp", "bash", *{"perl", "rsync"} - {missing})
     hermetic.stub("docker", docker)
     hermetic.stub("kubectl", kubectl)
-    assert f"{missing} is not installed" in refusal(*GOOD).message
+    assert f"{missing} is not installed" in refusal(*GOOD, "--share", "eager").message
     assert "build" not in calls.read_text()
 
 
 def test_the_base_image_is_this_machines_own_unless_something_else_is_said(
     here: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert setup._own_distribution().partition(":")[2]
     monkeypatch.setenv("WOMM_BASE_IMAGE", "alpine:3")
     assert setup.run([*GOOD, "--share", "none"], KubeChoice()) == 0
     assert config.load(here).base_image == "alpine:3"
+
+
+@pytest.mark.parametrize(
+    ("variable", "place"),
+    [
+        ("XDG_CONFIG_HOME", "/proc/self/x"),
+        ("XDG_CONFIG_HOME", "/dev/null/x"),
+        ("XDG_STATE_HOME", "/proc/self/x"),
+        ("XDG_STATE_HOME", "/dev/null/x"),
+    ],
+)
+@pytest.mark.usefixtures("calls")
+def test_where_nothing_can_be_remembered_it_is_said_before_anything_is_built_and_setup_goes_on(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], variable: str, place: str
+) -> None:
+    monkeypatch.setenv(variable, place)
+    assert setup.run([*GOOD, "--share", "none"], KubeChoice()) == 0
+    said = capfd.readouterr().err
+    assert said.index("nothing can be remembered for you") < said.index("building")
+    assert "womm parallel will need --trust, and the next womm setup --prefix" in said
+    assert config.load(here, trust=True).directory == str(here)
+
+
+def test_without_any_home_setup_goes_on(
+    here: Path, calls: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert setup.run([*GOOD, "--share", "none"], KubeChoice()) == 0
+    assert "(you have no home directory to remember things in)" in capfd.readouterr().err
+
+
+def test_a_whole_name_and_a_load_need_no_registry_and_none_is_remembered(
+    here: Path, calls: Path, hermetic: Hermetic
+) -> None:
+    hermetic.stub("kind", '#!/bin/sh\nprintf "%s\\n" "kind $*" >>"$CALLS"\n')
+    options = ["--yes", "--share", "none", "--image", "jobs:mine", "--load", "kind load docker-image"]
+    assert setup.run(options, KubeChoice()) == 0
+    project = config.load(here)
+    assert (project.image, project.prefix) == (f"jobs:mine-{DIGEST[:12]}", "")
+    said = calls.read_text()
+    assert f"kind load docker-image {project.image}\n" in said
+    assert "docker push" not in said
+    assert config.remembered("prefix") is None
+
+
+def test_an_image_that_was_given_a_name_is_never_made_anew_without_one(here: Path, calls: Path) -> None:
+    assert setup.run(["--yes", "--share", "none", "--image", "localhost:5000/a/b:c"], KubeChoice()) == 0
+    # Its next one would go to the engine's default registry.
+    assert "nothing says where the image goes" in refusal("--yes", "--run", "true").message
+    assert setup.run(["--yes", "--share", "eager"], KubeChoice()) == 0
+    assert config.load(here).share == "eager"
+
+
+def test_a_whole_name_is_pushed(here: Path, calls: Path) -> None:
+    assert setup.run(["--yes", "--share", "none", "--image", "localhost:5000/a/b:c"], KubeChoice()) == 0
+    assert config.load(here).image == f"localhost:5000/a/b@sha256:{DIGEST}"
+    assert "docker push localhost:5000/a/b:c\n" in calls.read_text()
+
+
+def test_the_pull_secret_is_remembered(here: Path, calls: Path) -> None:
+    assert setup.run([*GOOD, "--share", "none", "--pull-secret", "regcred"], KubeChoice()) == 0
+    assert config.load(here).pull_secret == "regcred"
+
+
+def test_a_remembered_prefix_can_be_forgotten_alone(
+    here: Path, calls: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert setup.run([*GOOD, "--share", "none", "--engine", "docker"], KubeChoice()) == 0
+    assert clear_prefix.run([], KubeChoice()) == 0
+    assert (config.remembered("prefix"), config.remembered("engine")) == (None, "docker")
+    assert "womm: localhost:5000/ is forgotten" in capfd.readouterr().err
+    assert clear_prefix.run([], KubeChoice()) == 0
+    assert "womm: no prefix is remembered" in capfd.readouterr().err
+
+
+def test_an_image_that_is_there_is_kept_unless_something_is_said_of_it(here: Path, calls: Path) -> None:
+    assert setup.run([*GOOD, "--share", "none", "--base-image", "debian:12"], KubeChoice()) == 0
+    first = config.load(here)
+    calls.unlink()
+    assert setup.run(["--yes", "--share", "eager", "--pull-secret", "x"], KubeChoice()) == 0
+    assert config.load(here) == replace(first, share="eager", pull_secret="x")
+    assert "docker build" not in calls.read_text()
+    assert setup.run(["--yes", "--base-image", "debian:13"], KubeChoice()) == 0
+    assert "docker build" in calls.read_text()
+    assert config.load(here) == replace(first, share="eager", pull_secret="x", base_image="debian:13")
+
+
+def test_what_is_missing_is_listed_all_at_once(here: Path, calls: Path, hermetic: Hermetic) -> None:
+    hermetic.only("sh", "cp")
+    error = refusal(*GOOD)
+    for name in ("kubectl", "perl", "bash", "rsync", "engine"):
+        assert f"\n  {name}: " in error.message
+    # Nothing is known of it without kubectl.
+    assert "\n  cluster: " not in error.message
+    assert error.message.count("\n  → ") == error.message.count("\n") / 2

@@ -11,16 +11,25 @@ from collections.abc import Sequence
 from womm import __version__, signals
 from womm.errors import Interrupted, WommError
 from womm.kubectl import KubeChoice
-from womm.output import be_quiet, data, warn
+from womm.output import be_quiet, data, show_commands, warn
 
 #: Verb, its module in womm.commands, what it does.
 VERBS = (
     ("setup", "setup", "make an image for this directory, and remember how its jobs run"),
     ("parallel", "parallel", "GNU parallel, its jobs in pods"),
+    ("shell", "shell", "a shell, or one command, in a pod of its own"),
+    ("doctor", "doctor", "tell what womm needs, and whether it is there"),
+    ("clear-prefix", "clear_prefix", "forget the registry that setup has remembered"),
     ("cluster-setup", "cluster_setup", "print what a namespace needs for shares, as YAML"),
+    ("completion", "completion", "print what bash needs to complete womm's commands"),
 )
 
-_KUBE = {"-n": "namespace", "--namespace": "namespace", "--context": "context", "--kubeconfig": "kubeconfig"}
+#: What may stand before the verb: these, and those that choose the cluster.
+FLAGS = ("--quiet", "--debug", "--version", "--help", "-h")
+KUBE = {"-n": "namespace", "--namespace": "namespace", "--context": "context", "--kubeconfig": "kubeconfig"}
+
+#: The way out of a disk that is full, or can't be written.
+_ROOM = "make room there; TMPDIR, XDG_RUNTIME_DIR and HOME name other places for what womm writes"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,19 +37,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     _open_standard_streams()
     try:
+        _demand_linux()
         with signals.as_exceptions():
             return _dispatch(arguments)
     except WommError as error:
-        warn(error.message)
-        if error.hint:
-            warn(f"→ {error.hint}")
-        return error.exit_code
+        return _refuse(error)
     except Interrupted as interrupted:
         return 128 + interrupted.signum
     except BrokenPipeError:
         # The reader of stdout has what it wants; the interpreter's own flush must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        # The machine's own trouble, wherever it is met: a full disk, a directory that was taken away.
+        where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, (str, bytes)) else ""
+        return _refuse(WommError(f"this machine can't go on: {error.strerror or error}{where}", _ROOM))
+
+
+def _refuse(error: WommError) -> int:
+    warn(error.message)
+    if error.hint:
+        warn(f"→ {error.hint}")
+    return error.exit_code
+
+
+def _demand_linux() -> None:
+    if sys.platform != "linux":
+        raise WommError(
+            f"womm runs on Linux and on WSL2, and this is {sys.platform}",
+            "run it on a Linux machine or in a virtual one that reaches the cluster",
+        )
 
 
 def _open_standard_streams() -> None:
@@ -58,20 +84,22 @@ def _dispatch(arguments: list[str]) -> int:
     while arguments and arguments[0].startswith("-"):
         option = arguments.pop(0)
         name, equals, value = option.partition("=")
-        if option in ("--help", "-h"):
-            data(_help())
-            return 0
-        if option == "--version":
-            data(f"womm {__version__}\n")
-            return 0
-        if option == "--quiet":
-            be_quiet()
-        elif name in _KUBE:
+        if name in KUBE:
             if not equals and not arguments:
                 raise WommError(f"{option} needs an argument", "see `womm --help`")
-            choice[_KUBE[name]] = value if equals else arguments.pop(0)
-        else:
+            choice[KUBE[name]] = value if equals else arguments.pop(0)
+        elif option not in FLAGS:
             raise WommError(f"unknown option {option}", "see `womm --help`")
+        elif option == "--quiet":
+            be_quiet()
+        elif option == "--debug":
+            show_commands()
+        elif option == "--version":
+            data(f"womm {__version__}\n")
+            return 0
+        else:
+            data(_help())
+            return 0
     if not arguments:
         raise WommError("what shall womm do?", "see `womm --help`")
     verb, *rest = arguments
@@ -90,7 +118,8 @@ def _dispatch(arguments: list[str]) -> int:
 def _help() -> str:
     rows = "".join(f"  {name:15}{meaning}\n" for name, _, meaning in VERBS)
     return (
-        "Usage: womm [--namespace NAME] [--context NAME] [--kubeconfig FILE] [--quiet] COMMAND …\n\n"
+        "Usage: womm [--namespace NAME] [--context NAME] [--kubeconfig FILE] [--quiet] [--debug]\n"
+        "            COMMAND …\n\n"
         "Works On My Machine: runs GNU parallel's jobs in the pods of a Kubernetes cluster.\n\n"
-        f"{rows}\n`womm COMMAND --help` tells more.\n"
+        f"{rows}\n`womm COMMAND --help` tells more; --debug prints each command that womm runs.\n"
     )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,11 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from womm.errors import WommError
-from womm.kubectl import KubeChoice
+from womm.kubectl import Kube, KubeChoice
+from womm.trust import demand, is_trusted, shown
+from womm.trust import directory as state_directory
+from womm.trust import remember as remember_trust
 
 FILE_NAME = ".womm"
+#: The shares by copy; of the second, what jobs change comes back.
+COPIES = (EAGER, SYNCBACK) = ("eager", "syncback")
 #: Raised with every change that older versions can't read.
 FORMAT = 1
+#: Bytes that a share may send without a question.
+SHARE_LIMIT = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,10 @@ class Project:
     gid: int
     user: str
     home: str
+    #: The Secret with which the cluster pulls the image; None where it needs none.
+    pull_secret: str | None = None
+    #: Bytes that the user has permitted to be shared.
+    share_limit: int = SHARE_LIMIT
 
     @property
     def choice(self) -> KubeChoice:
@@ -63,37 +75,66 @@ def find(start: Path) -> Path | None:
     return next((d for d in (start, *start.parents) if (d / FILE_NAME).is_file()), None)
 
 
-def load(start: Path) -> Project:
-    """Read the configuration that serves `start`. Raises WommError with the way out."""
+def load(start: Path, trust: bool = False) -> Project:
+    """Read the configuration that serves `start`. Raises WommError with the way out.
+
+    One that this user did not make is shown and asked about once, unless he says that he trusts it.
+    """
     directory = find(start)
     if directory is None:
         raise WommError("this directory is not set up", "run `womm setup` here, or in a parent")
+    project, written = _read(directory)
+    demand(directory / FILE_NAME, written, lambda: _story(project), trust)
+    return project
+
+
+def earlier(directory: Path) -> Project | None:
+    """What an earlier setup of this very directory has chosen, if it can be read and was the user's own."""
+    try:
+        project, written = _read(directory)
+    except WommError:
+        return None
+    return project if is_trusted(directory / FILE_NAME, written) else None
+
+
+def _read(directory: Path) -> tuple[Project, bytes]:
+    # Returns the file's content, too. Raises WommError.
     path = directory / FILE_NAME
     again = f"run `womm setup` in {directory} again"
     try:
-        owner = path.stat().st_uid
-        if owner not in (os.getuid(), 0):
-            # It names an image, a cluster, a kubeconfig (which may name programs): as good as a script.
-            raise WommError(
-                f"{path} is somebody else's (uid {owner})", "run `womm setup` in a directory of yours"
-            )
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
+        written = path.read_bytes()
+        content: Any = json.loads(written)
         version = content.pop("format")
         if version != FORMAT:
             raise WommError(f"{path} is of another version of womm (format {version})", again)
         project = Project(**content)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise WommError(f"{path} can't be read ({error})", again) from error
     _check_types(project, path, again)
     if Path(project.directory) != directory:
-        raise WommError(f"this directory was {project.directory} when it was set up", again)
-    return project
+        raise WommError(f"this directory was {shown(project.directory)} when it was set up", again)
+    return project, written
+
+
+def _story(project: Project) -> list[str]:
+    # What a file of others could do to its user.
+    kubeconfig = project.kubeconfig or "your own"
+    server = Kube(project.namespace, project.context, project.kubeconfig).server()
+    return [
+        f"directory {project.directory}, share {project.share}",
+        f"image {project.image}",
+        f"namespace {project.namespace}, context {project.context}, kubeconfig {kubeconfig}",
+        f"server {server or 'unknown'}",
+    ]
 
 
 def save(project: Project) -> Path:
-    """Write `.womm` into the project's directory; it appears whole or not at all."""
+    """Write `.womm` into the project's directory; it appears whole or not at all. It is trusted, if that
+    can be remembered."""
     path = Path(project.directory) / FILE_NAME
-    _write(path, {"format": FORMAT, **asdict(project)})
+    written = _write(path, {"format": FORMAT, **asdict(project)})
+    with contextlib.suppress(WommError):
+        remember_trust(path, written)
     return path
 
 
@@ -116,7 +157,7 @@ def remembered(key: str) -> str | None:
     """What the user's settings hold under `key`, if anything; an unreadable file holds nothing."""
     try:
         value = _settings().get(key)
-    except (OSError, ValueError):
+    except (OSError, ValueError, WommError):
         return None
     return value if isinstance(value, str) else None
 
@@ -131,6 +172,26 @@ def remember(key: str, value: str) -> None:
     _write(path, {**settings, key: value})
 
 
+def forget(key: str) -> None:
+    """Drop `key` from the user's settings. Raises WommError if they can't be written."""
+    settings = {name: value for name, value in _settings().items() if name != key}
+    _write(user_directory() / "settings.json", settings)
+
+
+def cannot_remember() -> str:
+    """Why nothing can be kept for this user beside the directory's own file; "" if it can."""
+    try:
+        for directory in (user_directory(), state_directory()):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not os.access(directory, os.W_OK | os.X_OK):
+                return f"{directory} can't be written"
+    except OSError as error:
+        return f"{error.filename} can't be made: {error.strerror}"
+    except WommError as error:
+        return error.message
+    return ""
+
+
 def _settings() -> dict[str, Any]:
     content: Any = json.loads((user_directory() / "settings.json").read_text(encoding="utf-8"))
     return content if isinstance(content, dict) else {}
@@ -139,24 +200,30 @@ def _settings() -> dict[str, Any]:
 def _check_types(project: Project, path: Path, again: str) -> None:
     for field in fields(Project):
         value = getattr(project, field.name)
-        expected = int if field.name in ("uid", "gid") else str
+        expected = int if field.name in ("uid", "gid", "share_limit") else str
         # A bool is an int to Python, and not to us.
-        if type(value) is expected or (value is None and field.name == "kubeconfig"):
+        if (type(value) is expected and "\0" not in str(value)) or (
+            value is None and field.name in ("kubeconfig", "pull_secret")
+        ):
             continue
         raise WommError(f"{path} can't be read ({field.name} is {value!r})", again)
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+def _write(path: Path, content: dict[str, Any]) -> bytes:
+    # Returns what is written.
+    text = (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
         try:
-            with open(descriptor, "w", encoding="utf-8") as file:
+            with open(descriptor, "wb") as file:
                 file.write(text)
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)
             raise
     except OSError as error:
-        raise WommError(f"{path} can't be written ({error.strerror})") from error
+        raise WommError(
+            f"{path} can't be written ({error.strerror})", "make room there, or see whose it is"
+        ) from error
+    return text

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
+import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from womm import __version__, config, engine
+from womm import __version__, config
+from womm.engine import Engine, repository_of
 from womm.errors import WommError
 from womm.files import PACKAGE, SCRIPTS, TEMPLATES
+from womm.process import run
+
+# A host, maybe; a repository; a tag, maybe. What else a registry wants, it says itself.
+_NAME = re.compile(
+    r"([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(:[A-Za-z0-9_][\w.-]{0,100})?",
+    re.ASCII,
+)
 
 
 @dataclass(frozen=True)
@@ -23,28 +33,48 @@ class Account:
     home: str
 
 
-def build_worker(tag: str, base_image: str, account: Account, directory: str) -> tuple[str, str]:
-    """Build and push a directory's image. Returns its name by digest, and its architecture."""
+def build_worker(
+    engine: Engine, tag: str, base_image: str, account: Account, directory: str, *, platform: str = ""
+) -> None:
+    """Build a directory's image: the base with what pods need, and the user's account."""
     with tempfile.TemporaryDirectory(prefix="womm-image-") as temporary:
         context = Path(temporary)
         for name in ("install-tool", "prepare-image"):
             shutil.copy(SCRIPTS / name, context)
         arguments = (account.uid, account.gid, account.user, account.home, directory)
         (context / "account").write_text(shlex.join(map(str, arguments)), encoding="utf-8")
-        engine.build(context, TEMPLATES / "Dockerfile.worker", tag, base_image)
-        return engine.push(tag), engine.architecture(tag)
+        engine.build(context, TEMPLATES / "Dockerfile.worker", tag, base_image, platform)
 
 
-def build_server(prefix: str, base_image: str) -> tuple[str, str]:
-    """Build and push the file server's image. Returns its name (tag and digest), and its architecture."""
+def build_server(engine: Engine, prefix: str, base_image: str) -> tuple[str, str]:
+    """Build and push the file server's image. Returns its name (with its tag), and its architecture."""
     tag = f"{prefix}womm-server:{__version__}"
     with tempfile.TemporaryDirectory(prefix="womm-image-") as temporary:
         context = Path(temporary)
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PACKAGE, context / "womm", ignore=ignored)
         engine.build(context, TEMPLATES / "Dockerfile.server", tag, base_image)
-        by_digest = engine.push(tag)
-        return f"{tag}@{by_digest.rpartition('@')[2]}", engine.architecture(tag)
+        _, at, digest = engine.push(tag).rpartition("@")
+        return f"{tag}@{digest}" if at else digest, engine.architecture(tag)
+
+
+def try_push(engine: Engine, name: str, patience: float | None = None) -> None:
+    """See whether images may be pushed to the repository of the image `name`. Raises WommError.
+
+    Each of the engine's three steps may take `patience` seconds.
+    """
+    if engine.load:
+        return
+    probe = f"{repository_of(name)}:womm-probe"
+    with tempfile.TemporaryDirectory(prefix="womm-image-") as temporary:
+        archive = Path(temporary, "probe.tar")
+        with tarfile.open(archive, "w") as tar:
+            tar.addfile(tarfile.TarInfo("womm-probe"))
+        run(engine.argv("import", str(archive), probe), patience=patience)
+    try:
+        engine.try_push(probe, patience)
+    finally:
+        engine.drop("image", "rm", probe, patience=patience)
 
 
 def repository(directory: str) -> str:
@@ -57,6 +87,15 @@ def repository(directory: str) -> str:
 def tag(directory: str) -> str:
     """The tag of a directory's image: another directory of the same name has another one."""
     return f"womm-{config.identity(directory)[:12]}"
+
+
+def full_name(name: str, directory: str) -> str:
+    """An image's name as it was given, with the directory's tag if it has none. Raises WommError."""
+    if not _NAME.fullmatch(name):
+        raise WommError(
+            f"{name!r} is no name of an image", "for example --image registry.example.com/team/jobs:mine"
+        )
+    return name if ":" in name.rpartition("/")[2] else f"{name}:{tag(directory)}"
 
 
 def check_prefix(prefix: str) -> str:

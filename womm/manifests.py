@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from womm import __version__
+from womm import __version__, rights
 from womm.errors import WommError
 from womm.files import SCRIPTS
 
@@ -28,19 +28,26 @@ _UNPRINTABLE = re.compile(
 class Share:
     """A share by copy: who serves it to the pods, and where they see it.
 
-    `address` is the file server's ClusterIP, `image` its image, `directory` the path in the pods.
+    `address` is the file server's ClusterIP, `image` its image, `directory` the path in the pods, `room` what
+    the copy and jobs' work in it take of a node's disk: a Kubernetes quantity; `back`: what jobs change there
+    goes back to the server.
     """
 
     address: str
     image: str
     secret: str
     directory: str
+    room: str
     port: int = SERVER_PORT
+    back: bool = False
 
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """The worker pods of one task. `cpu` and `memory` are Kubernetes quantities."""
+    """The worker pods of one task. `cpu` and `memory` are Kubernetes quantities.
+
+    `cpu_limit` is empty where the namespace asks for none: idle cores are anybody's.
+    """
 
     id: str
     directory: str
@@ -57,11 +64,18 @@ class TaskSpec:
     node_selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[str, ...] = ()
     share: Share | None = None
+    cpu_limit: str = ""
+    pull_secret: str | None = None
 
     @property
     def name(self) -> str:
         """The deployment's name, and its secret's."""
         return f"womm-task-{self.id}"
+
+    @property
+    def nodes(self) -> dict[str, str]:
+        """The labels of nodes that take the pods; the user's count more than ours."""
+        return {"kubernetes.io/os": "linux", "kubernetes.io/arch": self.arch, **dict(self.node_selector)}
 
 
 @dataclass(frozen=True)
@@ -98,14 +112,22 @@ def literal(text: str) -> str:
 
 def task_manifest(task: TaskSpec) -> str:
     """The objects of one task: its secret, if it has a share, and its deployment."""
-    # The user's selectors last: a key may stand only once.
-    nodes = {"kubernetes.io/os": "linux", "kubernetes.io/arch": task.arch, **dict(task.node_selector)}
-    return _render("task.yaml.j2", task=task, nodes=nodes, init=script("pod-init.pl"))
+    return _render("task.yaml.j2", task=task, init=script("pod-init.pl"), alone=False)
+
+
+def pod_manifest(task: TaskSpec) -> str:
+    """One pod as the task's deployment makes them."""
+    return _render("pod.yaml.j2", task=task, init=script("pod-init.pl"), alone=True)
 
 
 def server_manifest(server: ServerSpec) -> str:
     """The objects of a namespace's file server, and the coordinator's account and rights."""
-    return _render("server.yaml.j2", port=SERVER_PORT, **server.__dict__)
+    return _render("server.yaml.j2", port=SERVER_PORT, rights=rights.TASK, **server.__dict__)
+
+
+def user_role(namespace: str) -> str:
+    """The Role of those who may use womm in `namespace`."""
+    return _render("user-role.yaml.j2", namespace=namespace, rights=rights.USER)
 
 
 def script(name: str) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from womm import values
 from womm.errors import WommError
 from womm.getopt import Option, Parsed, Table, Token, parse
 from womm.kubectl import KubeChoice
+from womm.values import Workers
 
 #: What `womm parallel --help` tells: option, its argument, what it means.
 HELP = (
@@ -18,9 +20,15 @@ HELP = (
     ("--kube-mem", "N", "memory of each pod, and its limit (default: 512Mi, or WOMM_KUBE_MEM)"),
     ("--kube-node-selector", "K=V", "only nodes with this label; may be repeated"),
     ("--kube-toleration", "KEY", "also nodes with a taint of this key; may be repeated"),
+    ("--local-procs", "N", "jobs at once on this machine, beside the pods' (default: 0)"),
+    ("--no-rerun", "", "let a job whose pod is lost fail, and never run it again"),
+    ("--lost-after", "SECONDS", "a pod that hears nothing for so long kills its jobs (default: 30)"),
+    ("--pending-timeout", "TIME", "end if no pod can run for so long (default: 5m; units: s, m, h, d)"),
+    ("--transport", "WAY", "to the pods: auto, websocket or exec (default: auto)"),
     ("--namespace", "NAME", "as in kubectl (default: what setup chose)"),
     ("--context", "NAME", "as in kubectl (default: what setup chose)"),
     ("--kubeconfig", "FILE", "as in kubectl (default: what setup chose)"),
+    ("--trust", "", "take the .womm that serves this directory, though you did not make it"),
     ("--quiet", "", "keep womm's own lines off stderr"),
     ("--help", "", "this text"),
 )
@@ -42,7 +50,8 @@ _ANSWERS = frozenset(
 
 _OWN_LOGINS = "womm gives GNU parallel its logins: leave it out"
 _LOCAL = "it makes GNU parallel a semaphore for jobs on this machine: call parallel itself"
-_REFUSED = {
+#: GNU parallel's options that womm parallel does not take, by their names, and why.
+REFUSED = {
     "sshlogin": _OWN_LOGINS,
     "sshloginfile": _OWN_LOGINS,
     "ssh": _OWN_LOGINS,
@@ -53,12 +62,10 @@ _REFUSED = {
     "profile": "write the profile's options on the command line",
 }
 
-_QUANTITY = re.compile(r"(?=[0.]*[1-9])([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[munkMGTPE]|[eE][-+]?[0-9]+)?")
-# Bytes; with less no container starts, and Kubernetes tries for ever.
-_LEAST_MEMORY = 8_000_000
-
-_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
-_LABEL = re.compile(rf"([a-z0-9.-]{{1,253}}/)?{_NAME}")
+# GNU parallel passes the jobs' output on while they run: it is in no file of the job's own.
+_UNGROUPED = frozenset({"ungroup", "line-buffer", "latest-line", "tty", "tmux", "tmuxpane"})
+_TRANSFERS = frozenset({"transferfile", "transfer", "return", "trc", "basefile", "cleanup"})
+_PER_HOST = frozenset({"onall", "nonall"})
 
 
 @dataclass(frozen=True)
@@ -66,23 +73,24 @@ class ParallelOptions:
     """A command line of `womm parallel`, understood.
 
     `theirs` are GNU parallel's options as they were given, but for -j; `command` is all that follows
-    the `--`; `per_host`: it runs once on each host (--onall). With `answers` GNU
+    the `--`; `per_host`: it runs once on each host (--onall); `transfers`: GNU parallel brings files to
+    the host and back; `grouped`: each job's output goes to files of its own first. With `answers` GNU
     parallel runs no job, and nothing else here counts.
     """
 
-    pods: int = 0
-    slots: int = 1
-    cpu: str = "1"
-    memory: str = "512Mi"
-    node_selector: Mapping[str, str] = field(default_factory=dict)
-    tolerations: tuple[str, ...] = ()
+    workers: Workers = Workers(pods=0)
     kube: KubeChoice = KubeChoice()
     quiet: bool = False
+    trust: bool = False
     help: bool = False
     answers: bool = False
     theirs: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     per_host: bool = False
+    transfers: bool = False
+    grouped: bool = True
+    local: int = 0
+    rerun: bool = True
 
 
 def split(arguments: Sequence[str], table: Table, environ: Mapping[str, str]) -> ParallelOptions:
@@ -105,18 +113,32 @@ def split(arguments: Sequence[str], table: Table, environ: Mapping[str, str]) ->
     _refuse(theirs)
     _demand(parsed, ours)
     jobs = [token for token in theirs if _is_jobs(token)]
-    return ParallelOptions(
-        pods=_count("--kube-pods", _last(ours, "kube-pods") or ""),
+    named = {name for token in theirs for name in token.option.names}
+    local = values.count("--local-procs", _last(ours, "local-procs") or "0", least=0)
+    workers = Workers(
+        command=("parallel", "--", *parsed.rest),
+        pods=values.count("--kube-pods", _last(ours, "kube-pods") or "", least=0 if local else 1),
         slots=_slots(jobs, ours),
-        cpu=_quantity("--kube-cpu", _last(ours, "kube-cpu"), environ.get("WOMM_KUBE_CPU") or "1"),
-        memory=_memory("--kube-mem", _last(ours, "kube-mem"), environ.get("WOMM_KUBE_MEM") or "512Mi"),
-        node_selector=dict(_selector(item) for item in ours.get("kube-node-selector", [])),
-        tolerations=tuple(_label("--kube-toleration", k) for k in ours.get("kube-toleration", [])),
+        cpu=values.cpu(_last(ours, "kube-cpu"), environ),
+        memory=values.memory(_last(ours, "kube-mem"), environ),
+        node_selector=dict(values.selector(item) for item in ours.get("kube-node-selector", [])),
+        tolerations=tuple(values.label("--kube-toleration", k) for k in ours.get("kube-toleration", [])),
+        lost_after=values.count("--lost-after", _last(ours, "lost-after") or "30", least=5),
+        transport=values.transport(_last(ours, "transport")),
+        pending_timeout=values.duration("--pending-timeout", _last(ours, "pending-timeout"), "5m"),
+    )
+    return ParallelOptions(
+        workers=workers,
         kube=kube,
         quiet="quiet" in ours,
+        trust="trust" in ours,
         theirs=tuple(a for token in theirs if not _is_jobs(token) for a in _passed_on(token)),
         command=tuple(parsed.rest),
-        per_host=any({"onall", "nonall"} & set(token.option.names) for token in theirs),
+        per_host=bool(_PER_HOST & named),
+        transfers=bool(_TRANSFERS & named),
+        grouped=not _UNGROUPED & named,
+        local=local,
+        rerun="no-rerun" not in ours,
     )
 
 
@@ -138,8 +160,8 @@ def _passed_on(token: Token) -> tuple[str, ...]:
 def _refuse(theirs: Sequence[Token]) -> None:
     for token in theirs:
         for name in token.option.names:
-            if name in _REFUSED:
-                raise WommError(f"{token.raw[0]} can't be used with womm parallel", _REFUSED[name])
+            if name in REFUSED:
+                raise WommError(f"{token.raw[0]} can't be used with womm parallel", REFUSED[name])
 
 
 def _demand(parsed: Parsed, ours: Mapping[str, list[str]]) -> None:
@@ -151,15 +173,9 @@ def _demand(parsed: Parsed, ours: Mapping[str, list[str]]) -> None:
         raise WommError("--kube-pods is missing: how many pods?", usage)
 
 
-def _count(name: str, text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,6}", text, re.ASCII) or int(text) == 0:
-        raise WommError(f"{name} takes a whole number above 0, not {text!r}", f"for example {name} 3")
-    return int(text)
-
-
 def _slots(jobs: Sequence[Token], ours: Mapping[str, list[str]]) -> int:
     given = _last(ours, "procs-per-pod")
-    slots = _count("--procs-per-pod", given) if given is not None else None
+    slots = values.count("--procs-per-pod", given) if given is not None else None
     if not jobs:
         return slots or 1
     text = (jobs[-1].value or "").removeprefix("=")
@@ -171,52 +187,3 @@ def _slots(jobs: Sequence[Token], ours: Mapping[str, list[str]]) -> int:
     if slots not in (None, int(text)):
         raise WommError(f"--procs-per-pod {slots} and -j {text} contradict each other", "give one of them")
     return int(text)
-
-
-def _quantity(name: str, given: str | None, default: str) -> str:
-    text = default if given is None else given
-    if not _QUANTITY.fullmatch(text):
-        raise WommError(
-            f"{name}: {text!r} is no Kubernetes quantity",
-            "for example 2 or 500m (cpu), 512Mi or 4Gi (memory)",
-        )
-    return text
-
-
-def _memory(name: str, given: str | None, default: str) -> str:
-    text = _quantity(name, given, default)
-    match = _QUANTITY.fullmatch(text)
-    assert match is not None
-    number, suffix = match[1], match[3] or ""
-    if suffix[-1:].isdigit():
-        size = float(f"{number}{suffix}")
-    else:
-        # Ki counts as k: the least is no exact figure. No letter, and n, u and m, are no power.
-        size = float(number) * 1000 ** ("KMGTPE".find(suffix[:1].replace("k", "K") or "?") + 1)
-    if suffix in ("n", "u", "m") or size < _LEAST_MEMORY:
-        raise WommError(
-            f"{name} {text} is too little for a pod (its unit is bytes)", f"for example {name} 512Mi"
-        )
-    return text
-
-
-def _selector(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise WommError(
-            f"--kube-node-selector takes KEY=VALUE, not {text!r}", "see kubectl get nodes --show-labels"
-        )
-    _label("--kube-node-selector", key)
-    if value and not re.fullmatch(_NAME, value):
-        raise WommError(
-            f"--kube-node-selector: {value!r} is no label's value", "see kubectl get nodes --show-labels"
-        )
-    return key, value
-
-
-def _label(name: str, key: str) -> str:
-    if not _LABEL.fullmatch(key):
-        raise WommError(
-            f"{name}: {key!r} is no label's key", "letters, digits, '-', '_', '.', and a prefix/ maybe"
-        )
-    return key

@@ -4,34 +4,11 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-#: The name of the container that jobs run in.
-CONTAINER = "womm"
-
-# A container's reasons to wait that are worth telling; the first group no waiting will mend.
-_HOPELESS = {
-    "CreateContainerError", "ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "RunContainerError",
-}  # fmt: skip
-_EXPLAINED = _HOPELESS | {"ErrImagePull", "CreateContainerConfigError"}
-# With more jobslots on one login GNU parallel tries each of them out before it starts.
-_MOST_SLOTS = 9
-# A container that failed so often will fail again.
-_TRIES = 3
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why pods don't run: `message` in Kubernetes' own words; `hopeless`: no waiting will mend it.
-
-    `crashed` is the pod and container whose log tells more, if one does.
-    """
-
-    message: str
-    hopeless: bool = False
-    crashed: tuple[str, str] | None = field(default=None, compare=False)
+from womm.problems import CONTAINER, Problem, explain, why_ended
 
 
 class Decoder:
@@ -56,6 +33,37 @@ class Decoder:
             yield event
 
 
+@dataclass(frozen=True)
+class PodState:
+    """What the hub has to know of a pod.
+
+    `container` identifies the present life of the container that jobs run in: it changes when that is
+    started anew. `reason` is why it ended, where something is known.
+    """
+
+    name: str
+    container: str
+    running: bool
+    usable: bool
+    leaving: bool
+    reason: str
+
+
+def state(pod: Mapping[str, Any], deleted: bool = False) -> PodState:
+    """What is to be known of this pod; `deleted`: it is gone from the API."""
+    status = pod.get("status", {})
+    ours = [c for c in status.get("containerStatuses", []) if c["name"] == CONTAINER]
+    container: Mapping[str, Any] = ours[0] if ours else {}
+    return PodState(
+        name=pod["metadata"]["name"],
+        container=container.get("containerID", ""),
+        running="running" in container.get("state", {}),
+        usable=not deleted and is_usable(pod),
+        leaving=deleted or "deletionTimestamp" in pod["metadata"],
+        reason=why_ended(pod, container),
+    )
+
+
 def is_usable(pod: Mapping[str, Any]) -> bool:
     """Whether jobs may start in this pod: its container runs, and nobody has asked it to end."""
     if "deletionTimestamp" in pod["metadata"] or pod.get("status", {}).get("phase") != "Running":
@@ -66,38 +74,13 @@ def is_usable(pod: Mapping[str, Any]) -> bool:
     )
 
 
-def explain(pod: Mapping[str, Any]) -> Problem | None:
-    """Why this pod does not run; None if nothing is known to be wrong."""
-    status = pod.get("status", {})
-    for condition in status.get("conditions", []):
-        if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return Problem(str(condition.get("message") or condition.get("reason", "")))
-    containers = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
-    for container in containers:
-        waiting = container.get("state", {}).get("waiting", {})
-        reason = waiting.get("reason", "")
-        if reason in _EXPLAINED:
-            return Problem(f"{reason}: {waiting.get('message', '')}".rstrip(": "), reason in _HOPELESS)
-        if reason == "CrashLoopBackOff" and container.get("restartCount", 0) >= _TRIES:
-            crashed = (pod["metadata"]["name"], container["name"])
-            return Problem(f"container {container['name']} keeps ending", True, crashed)
-    return None
-
-
-def refusals(deployment: Mapping[str, Any]) -> list[str]:
-    """Why the cluster makes no pods for this deployment: Pod Security, quota, LimitRange; [] if it does."""
-    return [
-        str(condition.get("message", ""))
-        for condition in deployment.get("status", {}).get("conditions", [])
-        if condition["type"] == "ReplicaFailure" and condition["status"] == "True"
-    ]
-
-
 class Table:
     """The task's pods by name, kept up to date by events."""
 
     def __init__(self) -> None:
         self._pods: dict[str, Mapping[str, Any]] = {}
+        self._deleted: dict[str, PodState] = {}
+        self._unseen: set[str] = set()
 
     def apply(self, event: Mapping[str, Any]) -> None:
         """Take in one watch event ({"type": …, "object": the pod})."""
@@ -105,14 +88,26 @@ class Table:
         if pod.get("kind") != "Pod":
             return
         name = pod["metadata"]["name"]
+        self._unseen.discard(name)
         if event["type"] == "DELETED":
             self._pods.pop(name, None)
+            self._deleted[name] = state(pod, deleted=True)
         else:
             self._pods[name] = pod
 
     def restart(self) -> None:
-        """Forget everything: a new watch begins with all that there is."""
-        self._pods.clear()
+        """A new watch begins: it tells all that there is, but not when it has done so."""
+        self._unseen = set(self._pods)
+
+    def settle(self) -> None:
+        """The new watch has had its time: what it did not tell of was deleted meanwhile."""
+        for name in self._unseen:
+            self._deleted[name] = state(self._pods.pop(name), deleted=True)
+        self._unseen = set()
+
+    def states(self) -> list[PodState]:
+        """All pods, those that were deleted, too."""
+        return [*self._deleted.values(), *map(state, self._pods.values())]
 
     def usable(self) -> list[str]:
         """The names of the pods that take jobs, sorted."""
@@ -120,23 +115,12 @@ class Table:
 
     def problems(self) -> list[Problem]:
         """Why pods don't run: each reason once."""
-        return list(dict.fromkeys(filter(None, map(explain, self._pods.values()))))
+        found = (explain(pod, CONTAINER) for pod in self._pods.values())
+        return list(dict.fromkeys(filter(None, found)))
+
+    def stuck(self) -> bool:
+        """Whether there are pods, and none that may yet run without help."""
+        return bool(self._pods) and all(explain(pod, CONTAINER) for pod in self._pods.values())
 
     def __len__(self) -> int:
         return len(self._pods)
-
-
-def login_lines(usable: Iterable[str], slots: int, task_name: str, whole: bool = False) -> str:
-    """GNU parallel's login file for these pods.
-
-    Never empty: with an empty one GNU parallel runs the jobs on this machine. Without a pod one login
-    stays, the task itself, whose jobs wait for a pod. The `N/` keeps GNU parallel from counting cpus.
-    A pod with many slots has several logins (POD, POD.1, POD.2), unless it has to stay `whole`.
-    """
-    most = slots if whole else _MOST_SLOTS
-    lines = [
-        f"{min(most, slots - first)}/{name}{f'.{first // most}' if first else ''}\n"
-        for name in usable
-        for first in range(0, slots, most)
-    ]
-    return "".join(lines) or f"1/{task_name}\n"

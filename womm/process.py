@@ -1,28 +1,29 @@
-"""The only door to subprocesses: everything that womm starts on this machine starts here.
+"""The only door to subprocesses: what womm starts on this machine starts here, or (beside us) in beside.py.
 
-Captured commands run through the package `sh`. The two that `sh` can't carry use subprocess: the
-foreground job runner (arguments of any bytes, default SIGPIPE, the user's own descriptors) and the
-long-lived stream (a pipe that is read from a thread and ended from another).
+Captured commands run through the package `sh`. Those that are listened to while they run, and those that have
+the user's own descriptors, as the job runner (arguments of any bytes, default SIGPIPE), use the module
+subprocess, because `sh` can't carry them, or is slow at it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import subprocess
+import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from womm import signals
+from womm import output, signals
+from womm.ending import end_tree, see_to_its_end
 from womm.errors import CommandFailed, WommError
-
-if TYPE_CHECKING:
-    import psutil
 
 #: The environment variable that marks every process of a run, so that runs.sweep finds what is
 #: left of one whose client died.
@@ -33,6 +34,8 @@ TIMED_OUT = 124
 
 # Seconds between two looks at a process that is waited for.
 _GLANCE = 0.02
+# Seconds that a program which is listened to may be silent before signals are looked for; bytes of a read.
+_LULL, _CHUNK = 0.5, 1 << 16
 
 # sh raises for statuses that it isn't told of; deaths by a signal are negative.
 _ANY_STATUS = list(range(-64, 256))
@@ -63,31 +66,35 @@ def tool(name: str, hint: str = "") -> str:
 def run(
     argv: Sequence[str],
     *,
-    stdin: bytes = b"",
+    stdin: Path | None = None,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     detached: bool = False,
+    patience: float | None = None,
 ) -> Done:
     """Run `argv` to its end and return its output. Raises CommandFailed unless it ends with 0.
 
     `env` is added to this process's own. With `detached` the terminal's Ctrl-C doesn't reach it: for
-    cleaning up.
+    cleaning up. `patience`: see attempt.
     """
-    done = attempt(argv, stdin=stdin, cwd=cwd, env=env, detached=detached)
+    done = attempt(argv, stdin=stdin, cwd=cwd, env=env, detached=detached, patience=patience)
     if done.status != 0:
         raise CommandFailed(list(argv), done.status, done.stdout, done.stderr)
     return done
 
 
-def probe(argv: Sequence[str]) -> bool:
-    """Run `argv` and tell whether it ended with status 0; False, too, if there is no such program."""
-    return shutil.which(argv[0]) is not None and attempt(argv).status == 0
+def probe(argv: Sequence[str], *, patience: float | None = None) -> bool:
+    """Run `argv` and tell whether it ended with status 0 (within `patience` seconds).
+
+    False, too, if there is no such program.
+    """
+    return shutil.which(argv[0]) is not None and attempt(argv, patience=patience).status == 0
 
 
 def attempt(
     argv: Sequence[str],
     *,
-    stdin: bytes = b"",
+    stdin: Path | None = None,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     detached: bool = False,
@@ -106,141 +113,165 @@ def attempt(
         except UnicodeEncodeError as error:
             raise WommError(f"{argv[0]}: {argument!r} is not valid UTF-8", "choose another name") from error
     command = sh.Command(tool(argv[0]))
+    output.command(argv, env or {}, stdin)
     done = None
     try:
+        given = b"" if stdin is None else stdin.read_bytes()
         with signals.held():
             done = command(
                 *argv[1:],
                 # sh hands children a pty as stdout by default; kubectl and docker then colour and wrap.
                 _tty_out=False,
-                _in=stdin,
+                _in=given,
                 _env={**os.environ, **(env or {})},
                 _cwd=None if cwd is None else str(cwd),
                 _ok_code=_ANY_STATUS,
                 _new_session=detached,
-                _timeout=patience,
                 _bg=True,
                 _bg_exc=False,
             )
-        done.wait()
-    except sh.TimeoutException:
-        return Done(TIMED_OUT, b"", f"no end within {patience:.0f} s".encode())
+        with _alarm(patience, done.kill) as has_rung:
+            done.wait()
+        if has_rung():
+            return Done(TIMED_OUT, b"", f"no end within {patience:.0f} s".encode())
     except BaseException:
         # An interrupted `kubectl create` left to itself could create after all has been deleted.
         if done is not None:
-            _see_to_its_end(done.pid)
+            see_to_its_end(done.pid)
         raise
     status = done.exit_code if done.exit_code >= 0 else 128 - done.exit_code
     return Done(status, done.stdout, done.stderr)
 
 
-def _see_to_its_end(pid: int, grace: float = 1.0) -> None:
-    import psutil  # noqa: PLC0415 - only on the way out
+@contextlib.contextmanager
+def _alarm(patience: float | None, ring: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    # Calls `ring` after `patience` seconds, unless the context has ended. Yields whether it has. (sh's own
+    # timeout is a thread that may outlive an interruption, and then Python waits for it at its end.)
+    rung = threading.Event()
 
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(pid)
-        if not _end_within([process], grace):
-            return
-    end_tree(pid, grace)
+    def wake() -> None:
+        rung.set()
+        with contextlib.suppress(ProcessLookupError):
+            ring()
+
+    timer = threading.Timer(patience or 0, wake)
+    timer.daemon = True
+    if patience is not None:
+        timer.start()
+    try:
+        yield rung.is_set
+    finally:
+        timer.cancel()
 
 
 def show(argv: Sequence[str], *, cwd: Path | None = None) -> None:
-    """Run `argv` with its whole output on the user's stderr. Raises CommandFailed unless it ends with 0."""
-    status = subprocess.run(
-        [tool(argv[0]), *argv[1:]], stdin=subprocess.DEVNULL, stdout=2, cwd=cwd, check=False
-    ).returncode
+    """Run `argv` with its whole output on the user's stderr. Raises CommandFailed unless it ends with 0.
+
+    An exception (a signal's Interrupted) ends it as it ends foreground's.
+    """
+    output.command(argv, {})
+    with _attended([tool(argv[0]), *argv[1:]], stdin=subprocess.DEVNULL, stdout=2, cwd=cwd) as process:
+        status = _wait(process)
     if status != 0:
         raise CommandFailed(list(argv), status, b"", b"its last lines are above")
 
 
-def foreground(argv: Sequence[str | bytes], env: Mapping[str, str], *, aside: bool = False) -> int:
+def listen(
+    argv: Sequence[str],
+    hear: Callable[[bytes], None],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Done:
+    """Run `argv` to its end, and call `hear` with what it prints, as it comes.
+
+    Returns its exit status (128+n) and what it said on stderr. An exception ends it as it ends foreground's.
+    """
+    output.command(argv, env or {})
+    whole = {**os.environ, **(env or {})}
+    with (
+        tempfile.TemporaryFile() as complaints,
+        _attended(
+            [tool(argv[0]), *argv[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            cwd=cwd,
+            env=whole,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        with process.stdout as stream:
+            while True:
+                signals.check()
+                if select.select([stream], [], [], _LULL)[0]:
+                    if not (chunk := os.read(stream.fileno(), _CHUNK)):
+                        break
+                    hear(chunk)
+        status = _wait(process)
+        return Done(status, b"", os.pread(complaints.fileno(), _CHUNK, 0))
+
+
+def foreground(
+    argv: Sequence[str | bytes],
+    env: Mapping[str, str],
+    *,
+    without: Collection[str] = (),
+    aside: bool = False,
+) -> int:
     """Run `argv` with the user's own stdin, stdout and stderr; return its exit status (128+n).
+
+    `env` is added to our own environment, but for the variables that are named in `without`.
 
     With `aside` it has something to tell, not to do: its stdin is empty, and its stdout goes to stderr.
 
     When an exception (a signal's Interrupted) ends the wait, the process and all its descendants
-    are ended first.
+    are ended first. The first HUP is no such signal: `argv` gets it, to do with it what it does.
     """
+    unset = [word for name in without if name in os.environ for word in ("-u", name)]
+    output.command(["env", *unset, *argv] if unset else argv, env)
     stdin, stdout = (subprocess.DEVNULL, 2) if aside else (None, None)
+    whole = {name: value for name, value in os.environ.items() if name not in without}
+    with (
+        signals.hangups() as hung_up,
+        _attended(argv, stdin=stdin, stdout=stdout, env={**whole, **env}) as process,
+    ):
+        return _wait(process, hung_up)
+
+
+def interact(argv: Sequence[str], env: Mapping[str, str]) -> int:
+    """Run `argv` with the user's own streams; return its exit status (128+n). Any signal ends it.
+
+    `env` is added to our own environment.
+    """
+    output.command(argv, env)
+    with _attended(argv, env={**os.environ, **env}) as process:
+        return _wait(process)
+
+
+@contextlib.contextmanager
+def _attended(argv: Sequence[str | bytes], **how: Any) -> Iterator[subprocess.Popen[bytes]]:
+    # Starts `argv`; an exception ends it, with all its descendants.
     process = None
     try:
         with signals.held():
-            process = subprocess.Popen(argv, stdin=stdin, stdout=stdout, env=dict(env), restore_signals=True)
-        while (status := process.poll()) is None:
-            signals.check()
-            time.sleep(_GLANCE)
+            process = subprocess.Popen(argv, restore_signals=True, **how)
+        yield process
     except BaseException:
         if process is not None:
             end_tree(process.pid)
             process.wait()
         raise
+
+
+def _wait(process: subprocess.Popen[bytes], hung_up: Callable[[], bool] = lambda: False) -> int:
+    # Returns the exit status (128+n). In a closed terminal the process has had the HUP from the kernel,
+    # too; for GNU parallel a second one is the same as the first.
+    passed_on = False
+    while (status := process.poll()) is None:
+        signals.check()
+        if hung_up() and not passed_on:
+            passed_on = True
+            process.send_signal(signal.SIGHUP)
+        time.sleep(_GLANCE)
     return status if status >= 0 else 128 - status
-
-
-Stream = subprocess.Popen[bytes]
-
-
-@contextlib.contextmanager
-def stream(argv: Sequence[str]) -> Iterator[Stream]:
-    """Start `argv` with its stdout on a pipe, and end it at the exit of the context.
-
-    Its session is its own: Ctrl-C in the terminal is womm's to handle, not kubectl's.
-    """
-    process = subprocess.Popen(
-        [tool(argv[0]), *argv[1:]],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    # Leaving Popen's own context closes the pipes: a watch is begun again many times.
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def end_tree(pid: int, grace: float = 1.0) -> None:
-    """End the process `pid` and its descendants: TERM, then KILL after `grace` seconds."""
-    import psutil  # noqa: PLC0415 - only on the way out
-
-    try:
-        root = psutil.Process(pid)
-        family = [*root.children(recursive=True), root]
-    except psutil.NoSuchProcess:
-        return
-    end_all(family, grace)
-
-
-def end_all(processes: Sequence[psutil.Process], grace: float = 1.0) -> None:
-    """End these psutil processes: TERM, then KILL after `grace` seconds. One that is gone is fine."""
-    import psutil  # noqa: PLC0415 - only on the way out
-
-    for signum in (signal.SIGTERM, signal.SIGKILL):
-        for process in processes:
-            try:
-                process.send_signal(signum)
-            except psutil.NoSuchProcess:
-                continue
-        processes = _end_within(processes, grace)
-        if not processes:
-            return
-
-
-def _end_within(processes: Sequence[psutil.Process], grace: float) -> Sequence[psutil.Process]:
-    # Returns those that have not ended after `grace` seconds.
-    deadline = time.monotonic() + grace
-    while (processes := [p for p in processes if not _has_ended(p)]) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return processes
-
-
-def _has_ended(process: psutil.Process) -> bool:
-    # A zombie has ended; who is to reap it may take its time.
-    import psutil  # noqa: PLC0415 - only on the way out
-
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True

@@ -11,22 +11,35 @@ import fcntl
 import json
 import os
 import re
+import resource
 import secrets
 import shlex
 import shutil
 import stat
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from womm.beside import Keeper
+from womm.ending import end_all
 from womm.errors import WommError
 from womm.files import SCRIPTS
-from womm.kubectl import Kube
 from womm.output import warn
-from womm.process import RUN_VARIABLE, Done, attempt, end_all
+from womm.process import RUN_VARIABLE, Done, attempt, tool
 
 # Seconds that taking something back may take: at the end of its own run, and when a later womm does it.
 _PATIENCE = 60.0
 _SHORT_PATIENCE = 15.0
+
+# What the keeper runs when the client has died.
+_SWEEP = "from womm.runs import sweep; sweep()"
+
+#: The run's file that is there as long as results of its jobs are to be brought home (shares/home.py).
+RESULTS = "results"
+# What is said of a thing that is not there, or just goes: by kubectl, docker, podman.
+_GONE = re.compile(rb"NotFound|no such container|removal of container \S+ is already in", re.IGNORECASE)
+
+_MANY_FILES = 1 << 16
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -34,20 +47,24 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 class Run:
     """One run: `task` is its id (8 letters), `path` its private directory."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self) -> None:
         self.task = "".join(secrets.choice(_LETTERS) for _ in range(8))
         directory = runs_directory()
         self.path = directory / self.task
-        self._undo: list[list[str]] = []
+        self._undo: list[tuple[list[str], Callable[[], None]]] = []
         # The shell that the next womm is called in may have another one.
         self._kubeconfig = _absolute(os.environ.get("KUBECONFIG", ""))
         with _exclusively(directory):
             self.path.mkdir(mode=0o700)
             self._lock = _lock(self.path)
-        self.kubectl_file = self.path / "kubectl"
-        self.kubectl_file.write_bytes(b"".join(os.fsencode(a) + b"\0" for a in kube.prefix()))
         # A link: programs that split their shell's name at blanks get a path that has none.
         (self.path / "scripts").symlink_to(SCRIPTS)
+        self._keeper = Keeper(["bash", "-p", str(SCRIPTS / "keeper"), sys.executable, "-c", _SWEEP])
+
+    @property
+    def login(self) -> list[str]:
+        """What runs a command in a pod, as ssh would: the pod's name and the command follow."""
+        return [tool("perl"), "-X", f"{self.path}/scripts/login.pl"]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -62,34 +79,42 @@ class Run:
             os.utime(temporary, (mtime, mtime))
         temporary.replace(self.path / name)
 
-    def record_undo(self, argv: Sequence[str]) -> None:
-        """Keep `argv` as something to be run if this client dies before it runs it itself."""
-        self._undo.append(list(argv))
+    def undo_later(self, argv: Sequence[str], then: Callable[[], None] = lambda: None) -> None:
+        """Have take_back() run `argv` and, if it succeeds, call `then`.
+
+        If this client dies before, a later womm runs it.
+        """
+        self._undo.append((list(argv), then))
         self._write_undo()
 
-    def undo_later(self, undo: contextlib.ExitStack, argv: Sequence[str]) -> None:
-        """Have `undo` run `argv`, or a later womm if this client dies before."""
-        self.record_undo(argv)
-        undo.callback(self.undo, argv)
+    def forget(self, argv: Sequence[str]) -> None:
+        """`argv` need not be run any more."""
+        self._undo = [step for step in self._undo if step[0] != list(argv)]
+        self._write_undo()
 
-    def undo(self, argv: Sequence[str]) -> None:
-        """Run an undo command, tell if it fails, and forget it if it doesn't."""
-        if _take_back(argv, self._kubeconfig, _PATIENCE):
-            self._undo.remove(list(argv))
+    def take_back(self) -> None:
+        """Run what was recorded, side by side: each program takes its time. What fails is told, and kept."""
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only on the way out
+
+        with ThreadPoolExecutor(max(1, len(self._undo))) as pool:
+            good = list(pool.map(lambda step: _take_back(step[0], self._kubeconfig, _PATIENCE), self._undo))
+        for (_, then), is_good in zip(self._undo, good, strict=True):
+            if is_good:
+                then()
+        self._undo = [step for step, is_good in zip(self._undo, good, strict=True) if not is_good]
+        with contextlib.suppress(OSError):
+            # On a full disk the old note stays: what was taken back once may be taken back again.
             self._write_undo()
 
     def _write_undo(self) -> None:
-        recorded = {"kubeconfig": self._kubeconfig, "undo": self._undo}
+        recorded = {"kubeconfig": self._kubeconfig, "undo": [argv for argv, _ in self._undo]}
         self.write("undo", json.dumps(recorded).encode())
 
-    def end_jobs(self) -> None:
-        """Let no further job start: those that wait for a pod fail (see scripts/login)."""
-        (self.path / "pods").unlink(missing_ok=True)
-
     def close(self) -> None:
-        """End what is left of the run's processes. Its directory stays if something could not be undone."""
+        """End what is left of the run's processes. Its directory stays if something is left to do."""
+        self._keeper.end()
         _end_processes(self.path)
-        if not self._undo:
+        if not self._undo and not (self.path / RESULTS).exists():
             shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
 
@@ -114,18 +139,48 @@ def runs_directory() -> Path:
     return path
 
 
+def raise_file_limit(pods: int, slots: int) -> None:
+    """Let this process and its children open files enough. Raises WommError if they may not."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # A channel each; three descriptors and the login's connection per job; the rest is GNU parallel's
+    # affair, in a process of its own, and it makes do with fewer jobs at once.
+    needed = 100 + pods * (2 + 4 * slots)
+    unlimited = most == resource.RLIM_INFINITY
+    if needed > most and not unlimited:
+        raise WommError(
+            f"{pods} pods with {slots} jobs each take {needed} open files, and the limit is {most}",
+            "raise it (ulimit -Hn, or /etc/security/limits.conf), or take fewer pods or jobs",
+        )
+    # Not without limit: there are programs that close whatever they might have open.
+    wanted = max(now, needed, _MANY_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if unlimited else min(wanted, most), most))
+
+
 def sweep() -> None:
-    """End and undo what dead runs left: their processes here, their objects in the cluster."""
+    """See to what dead runs left: their processes here, their jobs' results, their objects in the cluster."""
     for path in _dead_runs():
         warn(f"cleaning up after run {path.name}, which did not end as it should")
         _end_processes(path)
         kubeconfig, undo = _recorded(path)
+        is_home = _bring_home(path, kubeconfig)
         left = [argv for argv in reversed(undo) if not _take_back(argv, kubeconfig, _SHORT_PATIENCE)]
-        if left:
+        if left or not is_home:
             warn(f"→ the next womm command tries again; if it never can: rm -r {path}")
             (path / "undo").write_text(json.dumps({"kubeconfig": kubeconfig, "undo": left[::-1]}))
         else:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _bring_home(path: Path, kubeconfig: str) -> bool:
+    # Whether nothing is left to be brought home.
+    if (path / RESULTS).exists():
+        from womm.shares.home import complete  # noqa: PLC0415 - it has runs of its own
+
+        try:
+            complete(path, kubeconfig)
+        except WommError as error:
+            warn(error.message)
+    return not (path / RESULTS).exists()
 
 
 def _dead_runs() -> Iterator[Path]:
@@ -179,7 +234,7 @@ def _take_back(argv: Sequence[str], kubeconfig: str, patience: float) -> bool:
         done = attempt(argv, env=env, detached=True, patience=patience)
     except WommError as missing:
         done = Done(127, b"", missing.message.encode())
-    if done.status != 0 and b"NotFound" not in done.stderr:
+    if done.status != 0 and not _GONE.search(done.stderr):
         warn(f"could not clean up: {shlex.join(argv)}: {done.stderr.decode(errors='replace').strip()}")
         return False
     return True

@@ -7,17 +7,24 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from womm import __version__, config
+from womm import __version__, config, problems, refusals
 from womm.errors import WommError
 from womm.kubectl import Kube
 from womm.output import progress
 
 NAME = "womm-server"
+#: The container of its pods.
+CONTAINER = "server"
+_SCRIPT = "/opt/womm/scripts/server-share"
 _LABEL = f"app.kubernetes.io/name={NAME}"
 
 
 class NotReady(WommError):
-    """The file server is there, and starting."""
+    """The file server is there, and starting; `why`: what keeps it from it, where that is known."""
+
+    def __init__(self, why: str, hint: str) -> None:
+        super().__init__("the file server is not ready yet" + (f": {why}" if why else ""), hint)
+        self.why = why
 
 
 @dataclass(frozen=True)
@@ -29,24 +36,38 @@ class Server:
     image: str
 
 
+def script(verb: str, task: str, key: str) -> tuple[str, ...]:
+    """What is run in the server's container for a task's share; `key` names the directory that it mirrors."""
+    return (_SCRIPT, verb, task, key)
+
+
+def closing(kube: Kube, pod: str, task: str, key: str) -> list[str]:
+    """What ends a task's share, by kubectl alone."""
+    return kube.argv("exec", "-i", pod, "-c", CONTAINER, "--", *script("close", task, key))
+
+
 def wait_for(kube: Kube, patience: float = 60.0) -> Server:
     """Find the namespace's file server; wait for up to `patience` seconds while it starts."""
     deadline = time.monotonic() + patience
-    told = False
+    told: set[str] = set()
     while True:
         try:
             return find(kube)
-        except NotReady:
+        except NotReady as starting:
             if time.monotonic() > deadline:
                 raise
-        if not told:
-            told = True
-            progress("womm: waiting for the file server to start")
+            line = f"womm: waiting for the file server to start{starting.why and f': {starting.why}'}"
+        if line not in told:
+            told.add(line)
+            progress(line)
         time.sleep(0.5)
 
 
 def find(kube: Kube) -> Server:
-    """Find the namespace's file server. Raises WommError with the way out, NotReady while it starts."""
+    """Find the namespace's file server.
+
+    Raises WommError with the way out, NotReady while it starts and that may help.
+    """
     items = kube.get("deployments,services,pods", "-l", _LABEL)["items"]
     deployment = _first(items, "Deployment")
     service = _first(items, "Service")
@@ -55,6 +76,8 @@ def find(kube: Kube) -> Server:
     prefix = shlex.quote(config.remembered("prefix") or "REGISTRY/")
     printed = f"womm {choice} cluster-setup --build --prefix {prefix}"
     if deployment is None or service is None:
+        # Perhaps because there is no such namespace: a list says nothing of that.
+        kube.check()
         raise WommError(
             f"there is no womm file server in namespace {kube.namespace}",
             f"{printed} | kubectl {choice} create -f -",
@@ -67,12 +90,20 @@ def find(kube: Kube) -> Server:
         )
     ready = [pod for pod in items if pod["kind"] == "Pod" and _is_ready(pod)]
     if not ready:
-        raise NotReady(
-            "the file server is not ready yet",
-            f"see kubectl {choice} describe pods -l {_LABEL}",
-        )
+        raise _not_ready(deployment, items, f"see kubectl {choice} describe pods -l {_LABEL}")
     image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
     return Server(ready[0]["metadata"]["name"], service["spec"]["clusterIP"], image)
+
+
+def _not_ready(deployment: dict[str, Any], items: list[dict[str, Any]], look: str) -> WommError:
+    found = [item for item in items if item["kind"] == "Pod"]
+    refusal = refusals.of_deployment(deployment)
+    if refusal is not None and not found:
+        return WommError(f"the cluster refuses the file server's pod: {refusal.reason}", refusal.hint or look)
+    problem = next(filter(None, (problems.explain(pod, CONTAINER) for pod in found)), None)
+    if problem is not None and problem.hopeless:
+        return WommError(f"the file server can't start: {problem.message}", problem.hint or look)
+    return NotReady(problem.message if problem is not None else "", look)
 
 
 def _first(items: list[dict[str, Any]], kind: str) -> dict[str, Any] | None:

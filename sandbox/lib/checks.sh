@@ -83,7 +83,8 @@ check_room() {
 }
 
 # check_strangers: exit 1 with the reason if another Kubernetes or another network is where ours would be.
-# Only for a machine on which the sandbox has made nothing yet.
+# Only for a machine on which the sandbox has made nothing yet. A network without anything on it, as podman leaves its
+# own, is no hindrance: our routes go first (see make_network).
 check_strangers() {
   local net taken
   if command -v iptables-save >/dev/null && iptables-save 2>/dev/null | grep -q '^:KUBE-'; then
@@ -91,8 +92,8 @@ check_strangers() {
       "the sandbox would overwrite them: use another machine"
   fi
   for net in "$POD_NET" "$SERVICE_NET" "$DOCKER_NET"; do
-    taken=$(ip -4 route show root "$net" | head -n 1)
-    [[ -z $taken ]] || die "the sandbox needs the network $net, and this machine routes it: $taken" \
+    taken=$(ip -4 route show root "$net" | grep -vw -m 1 linkdown) || continue
+    die "the sandbox needs the network $net, and this machine routes it: $taken" \
       "remove that network, or use another machine"
   done
 }

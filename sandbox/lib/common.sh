@@ -16,16 +16,20 @@ NODE=womm-sandbox
 BRIDGE=wommbr0
 BRIDGE_IP=10.88.0.1
 POD_NET=10.88.0.0/16
+POD_HALVES=(10.88.0.0/17 10.88.128.0/17)
 SERVICE_NET=10.96.0.0/16
 API=https://$BRIDGE_IP:6443
 DOCKER_BRIDGE=wommdock0
 DOCKER_IP=10.87.0.1
 DOCKER_NET=10.87.0.0/24
 DOCKER_SOCKET=$RUN/docker.sock
+# Where kubelets have the pods' logs unless told.
+POD_LOGS=/var/log/pods
 RUNTIME_SOCKET=$RUN/containerd.sock
 REGISTRY=localhost:5000/
-BASE_SUITE=bookworm
-BASE_IMAGE=${REGISTRY}womm-sandbox/debian:$BASE_SUITE
+# Debian 12: the base image's suite, and the one that has the whole of Kubernetes as a source package.
+SUITE=bookworm
+BASE_IMAGE=${REGISTRY}womm-sandbox/debian:$SUITE
 PAUSE_IMAGE=localhost/womm-sandbox/pause:1
 
 # In the order they start; down stops them in the opposite order.
@@ -140,7 +144,6 @@ claim() {
   chmod 0755 "$STATE" "$RUN"
   touch "$MARKER"
   printf '%s\n' "$STATE" >"$RUN/state"
-  printf '%s\n' "$KUBERNETES" >"$STATE/kubernetes"
   cat /proc/sys/kernel/random/boot_id >"$STATE/boot"
   mkdir -p "$LOG" "$STATE/pid" "$BEFORE"
   install -d -m 0700 "$PKI"

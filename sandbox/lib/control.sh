@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # The control plane: etcd, API server, controller manager, scheduler; and how each part tells that it is well.
 
-# kube: run kubectl on the sandbox's cluster and no other.
-kube() { "$(programs)/kubectl" --kubeconfig "$ADMIN" "$@"; }
+# kube: run kubectl on the sandbox's cluster and no other. That of 1.20 has its cache in the home.
+kube() { HOME=$STATE "$(programs)/kubectl" --kubeconfig "$ADMIN" "$@"; }
 
 # start_etcd: no fsync, because nothing here outlives `down`.
 start_etcd() {
@@ -28,16 +28,19 @@ start_apiserver() {
 
 # start_controller-manager: one of each, so no election.
 start_controller-manager() {
+  version_flags
   launch controller-manager "$(programs)/kube-controller-manager" --kubeconfig="$PKI/controller-manager.kubeconfig" \
     --bind-address=127.0.0.1 --leader-elect=false --use-service-account-credentials \
     --service-account-private-key-file="$PKI/tokens.key" --root-ca-file="$PKI/ca.crt" \
-    --cluster-signing-cert-file="$PKI/ca.crt" --cluster-signing-key-file="$PKI/ca.key"
+    --cluster-signing-cert-file="$PKI/ca.crt" --cluster-signing-key-file="$PKI/ca.key" \
+    "${CONTROL_FLAGS[@]}"
 }
 
 # start_scheduler: as above.
 start_scheduler() {
+  version_flags
   launch scheduler "$(programs)/kube-scheduler" --kubeconfig="$PKI/scheduler.kubeconfig" \
-    --bind-address=127.0.0.1 --leader-elect=false
+    --bind-address=127.0.0.1 --leader-elect=false "${CONTROL_FLAGS[@]}"
 }
 
 # answers: exit 0 if the URL $1 answers with a status below 400 within 2 s. Never through a proxy.
@@ -56,7 +59,7 @@ healthy() {
     controller-manager) answers https://127.0.0.1:10257/healthz ;;
     scheduler) answers https://127.0.0.1:10259/healthz ;;
     kubelet) answers http://127.0.0.1:10248/healthz ;;
-    kube-proxy) answers http://127.0.0.1:10256/livez ;;
+    kube-proxy) answers http://127.0.0.1:10256/healthz ;;
     *) return 1 ;;
   esac
 }

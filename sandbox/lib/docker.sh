@@ -86,19 +86,8 @@ END
 BASE_PACKAGES=perl,procps,ca-certificates
 WORK=$CACHE/base.part
 
-# base_sources: print apt sources for the base image: the machine's own for its release. None if it has none:
-# then debootstrap's default mirror is used, and stays in the image's sources.
-base_sources() {
-  # shellcheck disable=SC2016 # apt's variables, not the shell's
-  local format='$(REPO_URI) $(CODENAME)' sources
-  sources=$(apt-get indextargets --format "$format" 'Created-By: Packages' 'Origin: Debian' 'Component: main' |
-    awk -v s="$BASE_SUITE" '$2 == s || $2 == s "-updates" || $2 == s "-security" {print "deb", $1, $2, "main"}' |
-    sort -u)
-  [[ -z $sources ]] || printf '%s\n' "$sources"
-}
-
 # base_tar: print the path of the base image's file system.
-base_tar() { printf '%s/base-%s-%s.tar\n' "$CACHE" "$BASE_SUITE" "${BASE_PACKAGES//,/-}"; }
+base_tar() { printf '%s/base-%s-%s.tar\n' "$CACHE" "$SUITE" "${BASE_PACKAGES//,/-}"; }
 
 # clear_work: remove the tree in which the base image is made, with what debootstrap mounts in it. Safe to call at
 # any time.
@@ -115,9 +104,10 @@ make_base() {
   tar=$(base_tar)
   [[ ! -e $tar ]] || return 0
   clear_work
-  sources=$(base_sources)
-  mirror=$(awk -v s="$BASE_SUITE" '$3 == s {print $2; exit}' <<<"$sources")
-  if ! debootstrap --variant=minbase --include="$BASE_PACKAGES" "$BASE_SUITE" "$WORK" ${mirror:+"$mirror"} \
+  # Without a mirror of the machine's own, debootstrap takes its default, and that stays in the image's sources.
+  sources=$(suite_sources deb)
+  mirror=$(awk -v s="$SUITE" '$3 == s {print $2; exit}' <<<"$sources")
+  if ! debootstrap --variant=minbase --include="$BASE_PACKAGES" "$SUITE" "$WORK" ${mirror:+"$mirror"} \
     >>"$LOG/debootstrap.log" 2>&1; then
     tail -n 5 "$LOG/debootstrap.log" >&2
     die "the base image could not be made" "the log: $LOG/debootstrap.log"

@@ -4,7 +4,9 @@
 SYSCTLS=(net.ipv4.ip_forward net.bridge.bridge-nf-call-iptables
   # The kubelet sets these to what it wants and cannot be told not to.
   vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops
-  kernel.keys.root_maxkeys kernel.keys.root_maxbytes)
+  kernel.keys.root_maxkeys kernel.keys.root_maxbytes
+  # So does kube-proxy 1.20.
+  net.ipv4.conf.all.route_localnet)
 
 # remember: note the settings, chains and policies of the machine before anything changes them. Once only: a
 # second up would note what the first one made.
@@ -51,9 +53,12 @@ rule() {
 # make_network: make the bridges and let traffic pass: from pods to anywhere, to pods only from here and from
 # pods. Nobody beyond this machine reaches a pod or a container, although forwarding is on.
 make_network() {
+  local half
   sysctl -qw net.ipv4.ip_forward=1
   [[ ! -e /proc/sys/net/bridge/bridge-nf-call-iptables ]] || sysctl -qw net.bridge.bridge-nf-call-iptables=1
   bridge "$BRIDGE" "$BRIDGE_IP/16" 02:77:6f:6d:6d:01
+  # Two halves go before an idle network of the same range (podman's default). They go with the bridge.
+  for half in "${POD_HALVES[@]}"; do ip route replace "$half" dev "$BRIDGE" src "$BRIDGE_IP"; done
   rule -I filter FORWARD -o "$BRIDGE" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
   rule -I filter FORWARD -i "$BRIDGE" -j ACCEPT
   rule -A filter FORWARD -o "$BRIDGE" -j DROP

@@ -53,6 +53,14 @@ RESOLV=/etc/resolv.conf
 # name_server: print the machine's first name server that pods can reach, so not one on loopback.
 name_server() { awk '$1 == "nameserver" && $2 !~ /^(127\.|::1)/ {print $2; exit}' "$RESOLV"; }
 
+# place_pod_logs: have the pods' logs in our state where the kubelet cannot be told to (before 1.32).
+place_pod_logs() {
+  mkdir -p "$STATE/pod-logs"
+  [[ $KUBELET_CONFIG != *podLogsDir* && ! $POD_LOGS -ef $STATE/pod-logs ]] || return 0
+  mkdir -p "$POD_LOGS"
+  mount --bind "$STATE/pod-logs" "$POD_LOGS"
+}
+
 # start_kubelet: images are never collected and pods never evicted for want of disk: the disk is the user's, and
 # how full it is says nothing of the sandbox.
 start_kubelet() {
@@ -61,7 +69,8 @@ start_kubelet() {
   # There is no cluster DNS. Without a server here each pod would get a warning event; with the machine's own
   # pods resolve what the machine does.
   dns=$(name_server)
-  mkdir -p "$STATE/kubelet" "$STATE/volume-plugins" "$STATE/pod-logs"
+  mkdir -p "$STATE/kubelet" "$STATE/volume-plugins"
+  place_pod_logs
   cat >"$STATE/kubelet.yaml" <<END
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -95,6 +104,7 @@ END
 # start_kube-proxy: services by iptables; node ports on the bridge alone. The machine's settings for connection
 # tracking stay as they are (0).
 start_kube-proxy() {
+  version_flags
   cat >"$STATE/kube-proxy.yaml" <<END
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
@@ -106,7 +116,7 @@ bindAddress: $BRIDGE_IP
 healthzBindAddress: 127.0.0.1:10256
 metricsBindAddress: 127.0.0.1:10249
 nodePortAddresses: [$BRIDGE_IP/32]
-iptables: {localhostNodePorts: false}
+$PROXY_CONFIG
 conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
 END
   launch kube-proxy "$(programs)/kube-proxy" --config="$STATE/kube-proxy.yaml"

@@ -8,16 +8,17 @@ POLICY_MARK='# made by the womm sandbox while it installs packages'
 # needed_packages: print the packages that are not installed yet.
 needed_packages() {
   # shellcheck disable=SC2016 # dpkg's variables, not the shell's
-  local format='${Package} ${db:Status-Abbrev}\n' name status
+  local format='${Package} ${db:Status-Abbrev}\n' name status build=()
   local -A have=()
   while read -r name status; do
     [[ $status != ii* ]] || have[$name]=1
   done < <(dpkg-query -W -f "$format")
-  for name in docker.io docker-registry etcd-server containerd runc containernetworking-plugins \
+  if $CHOSEN && from_debian && ! programs_built; then build=(golang-1.19-go dpkg-dev make rsync); fi
+  for name in "${build[@]}" docker.io podman docker-registry etcd-server containerd runc containernetworking-plugins \
     debootstrap iptables iproute2 openssl curl ca-certificates jq procps util-linux; do
     [[ -n ${have[$name]:-} ]] || printf '%s\n' "$name"
   done
-  if ! find_go >/dev/null && ! python3 -m pip --version >/dev/null 2>&1; then
+  if ! from_debian && ! find_go >/dev/null && ! python3 -m pip --version >/dev/null 2>&1; then
     printf '%s\n' python3-pip
   fi
 }
@@ -42,7 +43,7 @@ disable_services() {
   local package unit
   [[ -d $SYSTEMD ]] || return 0
   for package; do
-    dpkg -L "$package" | sed -n 's,^\(/usr\)\?/lib/systemd/system/\([^/@]*\.\(service\|socket\)\)$,\2,p' |
+    dpkg -L "$package" | sed -n 's,^\(/usr\)\?/lib/systemd/system/\([^/@]*\.\(service\|socket\|timer\)\)$,\2,p' |
       while IFS= read -r unit; do systemctl disable --quiet "$unit" >>"$LOG/apt.log" 2>&1 || :; done
   done
 }

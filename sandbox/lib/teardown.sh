@@ -2,7 +2,8 @@
 # Taking down what up made, and nothing else. Each step bears that the one before it has run already.
 
 # Directories outside ours that containerd, runc, CNI, Docker and the kubelet make and that no setting moves.
-STRAY_DIRECTORIES=(/run/containerd /run/docker /run/mount /var/lib/cni /var/lib/kubelet /var/log/containers)
+STRAY_DIRECTORIES=(/run/containerd /run/docker /run/mount /var/lib/cni /var/lib/kubelet /var/log/containers
+  "$POD_LOGS")
 
 # stop_all: end the parts "$@" together: politely, and after 5 s for good.
 stop_all() {
@@ -97,9 +98,10 @@ stop_everything() {
   eventually 20 kill_shims || die "containerd's shims cannot be ended: $(shims | xargs)"
 }
 
-# unmount: take away all mounts in our directories.
+# unmount: take away all mounts in our directories, and of them elsewhere.
 unmount() {
   local path
+  while [[ $POD_LOGS -ef $STATE/pod-logs ]]; do umount "$POD_LOGS"; done
   mounts_below "$STATE" "$RUN" | while IFS= read -r path; do
     umount "$path" 2>/dev/null || umount -l "$path" 2>/dev/null || :
   done
@@ -200,20 +202,22 @@ remove_cgroups() {
 # remove_strays: remove our files ($@: our shims' sockets) from directories that are not ours, and those
 # directories if they are empty and were not there before.
 remove_strays() {
-  local directory link
+  local directory link target
   (($# == 0)) || rm -f "$@"
   # CNI's notes on our pods name their network or, those on loopback, the pod's namespace in our directory.
   rm -f /var/lib/cni/results/womm-sandbox-*
   { grep -lsF "$RUN/" /var/lib/cni/results/* || :; } | xargs -r rm -f
   for link in /var/log/containers/*; do
-    [[ ! -L $link || $(readlink "$link") != "$STATE"/* ]] || rm -f "$link"
+    [[ -L $link ]] || continue
+    target=$(readlink "$link")
+    [[ $target != "$STATE"/* && ! -e $STATE/pod-logs/${target#"$POD_LOGS/"} ]] || rm -f "$link"
   done
   [[ -r $BEFORE/directories ]] || return 0
   for directory in "${STRAY_DIRECTORIES[@]}"; do
     [[ -d $directory ]] || continue
     ! grep -qxF "$directory" "$BEFORE/directories" || continue
-    # The kubelet leaves its socket for device plugins.
-    [[ $directory != /var/lib/kubelet ]] || rm -f /var/lib/kubelet/device-plugins/kubelet.sock
+    # The kubelet leaves its socket for device plugins, and that of 1.20 a note beside it.
+    [[ $directory != /var/lib/kubelet ]] || rm -f /var/lib/kubelet/device-plugins/{kubelet.sock,DEPRECATION}
     find "$directory" -depth -type d -empty -delete
   done
 }

@@ -1,3 +1,3 @@
 module sandbox/pause
 
-go 1.26
+go 1.19

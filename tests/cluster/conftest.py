@@ -5,19 +5,45 @@ All of it is real: the sandbox's Kubernetes, registry and docker, and the instal
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kit import PREFIX, ROOT, Done, Place, User, call, new_namespace
+from kit import IMAGES, ROOT, Done, Place, User, call, good, new_namespace
+from needs import MARKERS, lacking, server_version
+from register import Register, opened
+
+#: The tests that this cluster cannot run, and why.
+DESELECTED = pytest.StashKey[dict[str, str]]()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the sandbox's own tests first: they take it down and up."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell pytest of the markers."""
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the sandbox's own tests first: they take it down and up. Leave out what this cluster cannot run."""
     items.sort(key=lambda item: item.path.name != "test_sandbox.py")
+    version = functools.cache(server_version)
+    reasons = {item: lacking(item, version) for item in items}
+    left_out = [item for item in items if reasons[item]]
+    config.stash[DESELECTED] = {item.nodeid: reasons[item] for item in left_out}
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not reasons[item]]
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """Name what was left out."""
+    return [f"deselected: {name} ({why})" for name, why in config.stash.get(DESELECTED, {}).items()]
 
 
 @pytest.fixture(scope="session")
@@ -33,9 +59,9 @@ def home() -> Iterator[User]:
 
 @pytest.fixture(scope="session")
 def server_image(home: User) -> str:
-    """The file server's image, built and pushed once by `womm cluster-setup`."""
+    """The file server's image, built and given to the nodes once by `womm cluster-setup`."""
     place = Place(home, "default", home.root)
-    done = place.womm("cluster-setup", "--build", "--prefix", PREFIX)
+    done = place.womm("cluster-setup", "--build", *IMAGES)
     assert done.status == 0, done.messages
     lines = done.out.decode().splitlines()
     line = next(line for line in lines if line.strip().startswith("image: "))
@@ -88,6 +114,25 @@ def clean(home: User, namespace: str) -> Iterator[None]:
     assert Place(home, namespace, home.root).left() == []
 
 
+@pytest.fixture(scope="module")
+def build() -> Iterator[Callable[..., str]]:
+    """Return a function that builds an image; it is removed after the module's tests."""
+    made = []
+
+    def build_image(dockerfile: str, **files: Path) -> str:
+        tag = f"womm-test/{uuid.uuid4().hex[:8]}"
+        with tempfile.TemporaryDirectory() as context:
+            for name, source in files.items():
+                shutil.copy(source, Path(context, name))
+            good(["docker", "build", "--quiet", "--tag", tag, "-f", "-", context], stdin=dockerfile.encode())
+        made.append(tag)
+        return tag
+
+    yield build_image
+    for tag in made:
+        good(["docker", "image", "rm", "--force", tag])
+
+
 @pytest.fixture(scope="session")
 def local_parallel(home: User) -> Callable[..., Done]:
     """Return a function that runs the vendored GNU parallel on this machine."""
@@ -101,3 +146,10 @@ def local_parallel(home: User) -> Callable[..., Done]:
         return call(argv, cwd=cwd, env=environment, stdin=stdin)
 
     return run
+
+
+@pytest.fixture
+def register() -> Iterator[Register]:
+    """A register of the jobs that run."""
+    with opened() as made:
+        yield made

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import tempfile
@@ -16,11 +18,18 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 ROOT = Path(__file__).resolve().parents[2]
-PREFIX = "localhost:5000/"
+PREFIX = os.environ.get("WOMM_TEST_PREFIX", "localhost:5000/")
+LOAD = os.environ.get("WOMM_TEST_LOAD", "")
+#: womm's options that say how the nodes get images: from a registry, or by a command that brings them there.
+IMAGES = ("--load", LOAD) if LOAD else ("--prefix", PREFIX)
+#: Where docker listens.
+DOCKER_SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
 #: In the environment of whatever a test starts, with a value of its own: what outlives it is found.
 MARK = "WOMM_TEST_MARK"
 # Longer than anything takes on a busy machine, shorter than the test's own limit.
 LIMIT = 120.0
+# Seconds in which Kubernetes' garbage collector finds what belonged to a deleted deployment.
+SOON = 5.0
 
 T = TypeVar("T")
 
@@ -49,8 +58,12 @@ class Done:
 
     @property
     def messages(self) -> str:
-        """Standard error as text."""
-        return self.err.decode(errors="replace")
+        """Standard error as text.
+
+        Without the line that tells of an end that takes long: Kubernetes 1.20 needs about 10 s until a pod is
+        gone, and a busy machine takes its time, too.
+        """
+        return self.err.decode(errors="replace").replace("womm: cleaning up …\n", "")
 
 
 def call(
@@ -80,6 +93,11 @@ def kubectl(*arguments: str, stdin: str = "") -> str:
     return good(["kubectl", *arguments], stdin=stdin.encode())
 
 
+def deliver(image: str) -> None:
+    """Give docker's image of this name to the nodes, as womm would."""
+    good([*shlex.split(LOAD), image] if LOAD else ["docker", "push", "--quiet", image])
+
+
 def objects(namespace: str, *arguments: str) -> list[dict[str, Any]]:
     """Return the objects that `kubectl get ARGUMENTS` finds."""
     found: list[dict[str, Any]] = json.loads(
@@ -88,10 +106,32 @@ def objects(namespace: str, *arguments: str) -> list[dict[str, Any]]:
     return found
 
 
+def account(namespace: str, name: str, kubeconfig: Path) -> None:
+    """Write a kubeconfig whose user is the service account `name`."""
+    # As `kubectl create token` does, which is of 1.24.
+    url = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+    request = json.dumps({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}})
+    token = json.loads(kubectl("create", "--raw", url, "-f", "-", stdin=request))["status"]["token"]
+    view = json.loads(kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json"))
+    view["users"] = [{"name": name, "user": {"token": token}}]
+    context = {"cluster": view["clusters"][0]["name"], "user": name, "namespace": namespace}
+    view["contexts"] = [{"name": f"as-{name}", "context": context}]
+    view["current-context"] = f"as-{name}"
+    kubeconfig.touch(mode=0o600)
+    kubeconfig.write_text(json.dumps(view))
+
+
 def names(namespace: str, kinds: str = "deployments,replicasets,pods,secrets") -> list[str]:
-    """Return the names of what is in `namespace`, but for the file server."""
-    found = kubectl("--namespace", namespace, "get", kinds, "-o", "name").split()
-    return [name for name in found if not name.partition("/")[2].startswith("womm-server")]
+    """Return the names of what is in `namespace` to stay, but for the file server and accounts' tokens.
+
+    What is being deleted is Kubernetes' own affair: a kubelet of 1.20 takes 10 s to let go of an ended pod.
+    """
+    staying = (
+        "{{range .items}}{{if not .metadata.deletionTimestamp}}{{.kind}}/{{.metadata.name}} {{end}}{{end}}"
+    )
+    found = kubectl("--namespace", namespace, "get", kinds, "-o", f"go-template={staying}").split()
+    # Before 1.24 every account has a token of its own in a secret.
+    return [name for name in found if not re.match(r".*/womm-server|Secret/.*-token-\w{5}$", name)]
 
 
 def marked(mark: str) -> list[str]:
@@ -123,6 +163,7 @@ class User:
             **kept,
             "HOME": str(self.root / "home"),
             "XDG_CONFIG_HOME": str(self.root / "config"),
+            "XDG_STATE_HOME": str(self.root / "state"),
             "XDG_RUNTIME_DIR": str(self.root / "run"),
             "SHELL": "/bin/bash",
             "PYTHONFAULTHANDLER": "1",
@@ -194,7 +235,7 @@ class Place:
     def setup(self, share: str, *more: str) -> Place:
         """Set the directory up."""
         self.path.mkdir(parents=True, exist_ok=True)
-        done = self.womm("setup", "--yes", "--share", share, "--prefix", PREFIX, *more)
+        done = self.womm("setup", "--yes", "--share", share, *IMAGES, *more)
         assert done.status == 0, done.messages
         return self
 
@@ -205,7 +246,11 @@ class Place:
 
     def left(self) -> list[str]:
         """Whatever runs left behind, in the cluster and on this machine."""
-        return [*names(self.namespace), *marked(self.user.mark), *self.user.runs()]
+        # The pods of a deleted deployment are marked for deletion a moment later.
+        deadline = time.monotonic() + SOON
+        while (kept := names(self.namespace)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return [*kept, *marked(self.user.mark), *self.user.runs()]
 
 
 @dataclass(frozen=True)
@@ -264,6 +309,46 @@ def created(messages: str) -> str:
         if line.startswith("deployment.apps/womm-task-") and line.endswith(" created"):
             return line.removeprefix("deployment.apps/").removesuffix(" created")
     return ""
+
+
+def pods(place: Place, running: Running) -> list[str]:
+    """The names of the run's pods that run now."""
+    task = running.task().removeprefix("womm-task-")
+    found = objects(place.namespace, "pods", "-l", f"womm.dev/task={task}")
+    return [
+        pod["metadata"]["name"]
+        for pod in found
+        if pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]
+    ]
+
+
+def joblog(path: Path) -> list[list[str]]:
+    """The rows of GNU parallel's joblog."""
+    return [line.split("\t") for line in path.read_text().splitlines()[1:]]
+
+
+def environment_of(pid: int) -> dict[str, str]:
+    """The environment of a process; empty if there is none."""
+    try:
+        content = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+    except OSError:
+        return {}
+    return dict(entry.partition("=")[::2] for entry in content.split("\0") if "=" in entry)
+
+
+def command_line(pid: int) -> str:
+    """The command line of a process; empty if there is none."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def keeper(running: Running) -> int:
+    """The pid of the run's keeper."""
+    children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
+    [pid] = [int(child) for child in children if "scripts/keeper" in command_line(int(child))]
+    return pid
 
 
 @contextmanager

@@ -16,6 +16,7 @@ STRAYS = [
     "/var/lib/cni",
     "/var/lib/kubelet",
     "/var/log/containers",
+    "/var/log/pods",
 ]
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kit import PREFIX, Place, User, call, good, kubectl, objects
+from kit import PREFIX, Place, User, account, call, kubectl, objects
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -47,6 +46,7 @@ def test_the_named_namespace_and_image_are_in_every_object(home: User) -> None:
     assert others == ["some-where"] * 4
 
 
+@pytest.mark.sandbox("its registry is asked over plain http")
 def test_build_pushes_the_image_whose_digest_it_prints(anywhere: Place) -> None:
     done = anywhere.womm("cluster-setup", "--build", "--prefix", PREFIX)
     assert done.status == 0
@@ -74,8 +74,11 @@ def manifest_request(repository: str, digest: str) -> urllib.request.Request:
         (("--build",), "womm: --build needs a registry to push to"),
     ],
 )
-def test_without_one_image_it_refuses(anywhere: Place, arguments: tuple[str, ...], error: str) -> None:
-    done = anywhere.womm("cluster-setup", *arguments)
+def test_without_one_image_it_refuses(
+    anywhere: Place, tmp_path: Path, arguments: tuple[str, ...], error: str
+) -> None:
+    # With settings of its own: others have had womm remember a registry.
+    done = anywhere.womm("cluster-setup", *arguments, XDG_CONFIG_HOME=str(tmp_path))
     assert (done.status, done.out) == (125, b"")
     assert done.messages.splitlines()[0] == error
 
@@ -92,15 +95,8 @@ def test_the_file_server_runs_where_only_restricted_pods_may(namespace: str) -> 
 @pytest.fixture(scope="module")
 def coordinator(namespace: str, home: User) -> Iterator[Path]:
     """A kubeconfig of the coordinator's account."""
-    token = kubectl("--namespace", namespace, "create", "token", "womm-coordinator").strip()
-    view = json.loads(good(["kubectl", "config", "view", "--raw", "--minify", "--flatten", "-o", "json"]))
-    view["users"] = [{"name": "coordinator", "user": {"token": token}}]
-    context = {"cluster": view["clusters"][0]["name"], "user": "coordinator", "namespace": namespace}
-    view["contexts"] = [{"name": "as-coordinator", "context": context}]
-    view["current-context"] = "as-coordinator"
     path = home.root / "coordinator.kubeconfig"
-    path.write_text(json.dumps(view))
-    path.chmod(0o600)
+    account(namespace, "womm-coordinator", path)
     yield path
     path.unlink()
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
-from kit import Place, Running, kubectl, marked, names
+from kit import IMAGES, Done, Place, Running, good, keeper, kubectl, marked, names
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("clean")]
 
 PENDING = ("--kube-node-selector", "example.com/no-such=node")
+# Seconds in which everything is gone. What is promised is 3; here two cores run all of the cluster, too.
+SOON = 6.0
 SLEEP = ("-u", "--", "echo here; sleep 600; : {}", ":::", "1", "2", "3")
 
 
@@ -27,16 +33,41 @@ def until_created(running: Running) -> None:
     running.task()
 
 
+def until_copying(running: Running) -> None:
+    running.until(lambda: "to the file server" in running.err)
+
+
+def ended_soon(running: Running, *signals: int) -> Done:
+    """Send `signals`; the end has to come soon."""
+    since = time.monotonic()
+    for signum in signals:
+        running.process.send_signal(signum)
+    done = running.wait()
+    assert time.monotonic() - since < SOON
+    assert "Traceback" not in done.messages
+    return done
+
+
 @pytest.mark.parametrize(
     ("signum", "share", "options", "until"),
     [
         (signal.SIGINT, "none", (), until_running),
         (signal.SIGTERM, "eager", (), until_running),
         (signal.SIGHUP, "none", (), until_created),
+        (signal.SIGINT, "eager", (), until_created),
         (signal.SIGINT, "eager", PENDING, until_pending),
         (signal.SIGTERM, "none", PENDING, until_pending),
+        (signal.SIGHUP, "eager", (), until_copying),
     ],
-    ids=["INT-running", "TERM-running", "HUP-created", "INT-pending", "TERM-pending"],
+    ids=[
+        "INT-running",
+        "TERM-running",
+        "HUP-created",
+        "INT-created",
+        "INT-pending",
+        "TERM-pending",
+        "HUP-copying",
+    ],
 )
 def test_a_signal_ends_a_run_and_nothing_is_left(
     request: pytest.FixtureRequest,
@@ -48,10 +79,9 @@ def test_a_signal_ends_a_run_and_nothing_is_left(
     place: Place = request.getfixturevalue(share)
     with place.started("parallel", "--kube-pods", "2", *options, *SLEEP) as running:
         until(running)
-        done = running.interrupt(signum)
+        done = ended_soon(running, signum)
     assert done.status == 128 + signum
-    assert done.messages.splitlines()[-1].endswith(" deleted")
-    assert "Traceback" not in done.messages
+    assert (" created" in done.messages) == done.messages.splitlines()[-1].endswith(" deleted")
     assert place.left() == []
 
 
@@ -69,27 +99,116 @@ def test_ctrl_c_in_the_terminal_ends_a_run_and_nothing_is_left(none: Place) -> N
 def test_signals_again_and_again_do_not_stop_the_clean_up(eager: Place) -> None:
     with eager.started("parallel", "--kube-pods", "2", *SLEEP) as running:
         until_running(running)
-        for _ in range(20):
-            running.process.send_signal(signal.SIGINT)
-            running.process.send_signal(signal.SIGTERM)
-        done = running.wait()
+        done = ended_soon(running, *[signal.SIGINT, signal.SIGTERM] * 20)
     assert done.status in (130, 143)
     assert eager.left() == []
 
 
+def test_signals_while_a_run_finishes_change_nothing(none: Place) -> None:
+    with none.started("parallel", "--kube-pods", "1", "--", "echo", ":::", "done") as running:
+        running.until(lambda: any(" wait --for=delete" in line for line in marked(none.user.mark)))
+        done = ended_soon(running, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    assert (done.status, done.out) == (0, b"done\n")
+    assert none.left() == []
+
+
+def test_after_the_first_hup_running_jobs_end_and_no_other_begins(none: Place) -> None:
+    # Three at once, as the kernel and the shell send them when a terminal is closed.
+    jobs = ["--joblog", "log", "-u", "--", "echo here {}; sleep 2; echo there {}; exit 3", ":::", "1", "2"]
+    with none.started("parallel", "--kube-pods", "1", *jobs) as running:
+        until_running(running)
+        for _ in range(3):
+            running.process.send_signal(signal.SIGHUP)
+        done = running.wait()
+    # GNU parallel's own status: the number of jobs that failed.
+    assert (done.status, done.out) == (1, b"here 1\nthere 1\n")
+    assert "SIGHUP received. No new jobs will be started." in done.messages
+    assert none.left() == []
+
+
+def test_term_ends_a_run_that_waits_for_its_jobs_after_a_hup(none: Place) -> None:
+    with none.started("parallel", "--kube-pods", "1", *SLEEP) as running:
+        until_running(running)
+        running.process.send_signal(signal.SIGHUP)
+        running.until(lambda: "SIGHUP received" in running.err)
+        assert ended_soon(running, signal.SIGTERM).status == 143
+    assert none.left() == []
+
+
+def test_with_nohup_a_run_goes_on_to_its_end(none: Place) -> None:
+    # A shell's background job ignores INT, too.
+    script = (
+        'setsid nohup womm --namespace "$1" parallel --kube-pods 1 -u -- "echo {}; sleep 2" ::: 1 2 >out & '
+        "until [ -s out ]; do sleep 0.1; done; kill -HUP -- -$!; kill -INT -- -$!; wait $!; echo $?; cat out"
+    )
+    done = none.shell(script, none.namespace)
+    assert done.out.split() == [b"0", b"1", b"2"]
+    assert none.left() == []
+
+
+@pytest.fixture(scope="module")
+def slow_base() -> Iterator[str]:
+    """A base image on which a build never ends."""
+    base = f"womm-test:{uuid.uuid4().hex[:8]}"
+    dockerfile = (
+        f"FROM {os.environ['WOMM_BASE_IMAGE']}\n"
+        r"RUN cd /usr/local/bin && printf '#!/bin/sh\nexec sleep 6789\n' >apt-get && chmod +x apt-get"
+    )
+    good(["docker", "build", "--quiet", "--tag", base, "-"], stdin=dockerfile.encode())
+    yield base
+    good(["docker", "rmi", base])
+
+
+def slow_steps() -> list[str]:
+    """The processes of such builds."""
+    return [line for line in good(["ps", "-eo", "args"]).splitlines() if line == "sleep 6789"]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_build_and_nothing_is_left(
+    make_place: Callable[[str], Place], slow_base: str, tmp_path: Path, signum: int
+) -> None:
+    place = make_place(f"building-{signum}")
+    options = ("--yes", "--share", "none", *IMAGES, "--base-image", slow_base)
+    with place.started("setup", *options, own_group=True, TMPDIR=str(tmp_path)) as running:
+        running.until(slow_steps)
+        assert ended_soon(running, signum).status == 128 + signum
+    assert slow_steps() == []
+    assert [*tmp_path.iterdir(), *place.path.iterdir(), *place.left()] == []
+
+
+def test_a_signal_ends_a_push_and_nothing_is_left(make_place: Callable[[str], Place], tmp_path: Path) -> None:
+    # A registry that takes connections and never answers.
+    place = make_place("pushing")
+    with socket.create_server(("127.0.0.1", 0)) as registry:
+        prefix = f"localhost:{registry.getsockname()[1]}/"
+        options = ("--yes", "--share", "none", "--prefix", prefix)
+        with place.started("setup", *options, TMPDIR=str(tmp_path)) as running:
+            registry.settimeout(60)
+            connection, _ = registry.accept()
+            with connection:
+                assert ended_soon(running, signal.SIGTERM, signal.SIGTERM).status == 143
+    # It was the tiny image that is tried first, and it is gone.
+    assert good(["docker", "images", "--quiet", f"{prefix}*"]) == ""
+    assert [*tmp_path.iterdir(), *place.path.iterdir(), *place.left()] == []
+
+
 @pytest.mark.parametrize("verb", ["setup", "parallel"])
-def test_the_next_command_cleans_up_after_a_womm_that_was_killed(eager: Place, verb: str) -> None:
+def test_the_next_command_cleans_up_after_a_womm_that_was_killed_with_its_keeper(
+    eager: Place, verb: str
+) -> None:
     with eager.started("parallel", "--kube-pods", "2", *SLEEP) as running:
         until_running(running)
         task = running.task()
+        os.kill(keeper(running), signal.SIGKILL)
         running.process.kill()
         running.process.wait()
-    assert f"deployment.apps/{task}" in names(eager.namespace)
+    assert f"Deployment/{task}" in names(eager.namespace)
     assert marked(eager.user.mark) != []
     done = (
         eager.parallel("--", "echo", ":::", "x")
         if verb == "parallel"
-        else eager.womm("setup", "--yes", "--share", "eager", "--prefix", "localhost:5000/")
+        else eager.womm("setup", "--yes", "--share", "eager", *IMAGES)
     )
     assert done.status == 0
     run = task.removeprefix("womm-task-")
@@ -108,7 +227,7 @@ def test_a_living_run_is_not_swept(none: Place) -> None:
         done = none.parallel("--", "echo", ":::", "x")
         assert (done.status, done.out) == (0, b"x\n")
         assert "cleaning up" not in done.messages
-        assert f"deployment.apps/{running.task()}" in names(none.namespace)
+        assert f"Deployment/{running.task()}" in names(none.namespace)
         assert running.interrupt(signal.SIGTERM).status == 143
 
 

@@ -146,6 +146,7 @@ def test_a_directory_that_is_not_set_up_is_refused(make_place: Callable[[str], P
     ]
 
 
+@pytest.mark.kubernetes("1.23")
 def test_jobs_run_where_only_restricted_pods_may(none: Place, namespace: str) -> None:
     labels = good(["kubectl", "get", "namespace", namespace, "-o", "jsonpath={.metadata.labels}"])
     assert '"pod-security.kubernetes.io/enforce":"restricted"' in labels

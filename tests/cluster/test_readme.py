@@ -32,6 +32,7 @@ def newcomer(home: User, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
         yield {**home.environment, "KUBECONFIG": str(config)}
 
 
+@pytest.mark.sandbox("the README's commands name its registry")
 def test_the_readmes_commands_run_as_they_stand(newcomer: dict[str, str], tmp_path: Path) -> None:
     directory = tmp_path / "My project"
     directory.mkdir()

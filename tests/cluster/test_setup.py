@@ -7,39 +7,23 @@ import os
 import pwd
 import re
 import shutil
-import tempfile
+import tarfile
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kit import PREFIX, Place, User, call, eventually, good, objects
+from bases import BUSYBOX, MINIMAL
+from kit import DOCKER_SOCKET, IMAGES, PREFIX, Place, User, call, eventually, good, objects
+from loading import loading, on_node
 
 pytestmark = pytest.mark.timeout(300)
 
 BASE = os.environ.get("WOMM_BASE_IMAGE", "")
 
 
-@pytest.fixture
-def build() -> Iterator[Callable[..., str]]:
-    """Return a function that builds an image; it is removed after the test."""
-    made = []
-
-    def build_image(dockerfile: str, **files: Path) -> str:
-        tag = f"womm-test/{uuid.uuid4().hex[:8]}"
-        with tempfile.TemporaryDirectory() as context:
-            for name, source in files.items():
-                shutil.copy(source, Path(context, name))
-            good(["docker", "build", "--quiet", "--tag", tag, "-f", "-", context], stdin=dockerfile.encode())
-        made.append(tag)
-        return tag
-
-    yield build_image
-    for tag in made:
-        good(["docker", "image", "rm", "--force", tag])
-
-
+@pytest.mark.sandbox("its registry is asked over plain http")
 def test_the_image_is_named_by_digest_and_its_repository_is_the_directorys_slug(
     make_place: Callable[[str], Place],
 ) -> None:
@@ -48,9 +32,10 @@ def test_the_image_is_named_by_digest_and_its_repository_is_the_directorys_slug(
     assert re.fullmatch(rf"{PREFIX}my-cafe-dir-2@sha256:[0-9a-f]{{64}}", image)
     with urllib.request.urlopen(f"http://{PREFIX}v2/my-cafe-dir-2/tags/list") as answer:
         tags = json.loads(answer.read())["tags"]
-    # One for each directory of that name.
-    assert tags
-    assert all(re.fullmatch(r"womm-[0-9a-f]{12}", tag) for tag in tags)
+    # One for each directory of that name, and the one with which the right to push is tried.
+    assert "womm-probe" in tags
+    assert len(tags) > 1
+    assert all(re.fullmatch(r"womm-([0-9a-f]{12}|probe)", tag) for tag in tags)
     arguments = ("parallel", "--kube-pods", "1", "-u", "--", "echo here; sleep 600; : {}", ":::", "1")
     with place.started(*arguments) as running:
         running.until(lambda: b"here" in running.out)
@@ -59,8 +44,14 @@ def test_the_image_is_named_by_digest_and_its_repository_is_the_directorys_slug(
     assert place.left() == []
 
 
-def test_the_prefix_is_remembered_for_the_next_directory(make_place: Callable[[str], Place]) -> None:
-    place = make_place("first").setup("none")
+@pytest.mark.registry("its prefix is what is remembered")
+def test_a_prefix_gets_its_slash_and_is_remembered_for_the_next_directory(
+    make_place: Callable[[str], Place],
+) -> None:
+    place = make_place("first")
+    first = place.womm("setup", "--yes", "--share", "none", "--prefix", PREFIX.rstrip("/"))
+    # Completed, and shown.
+    assert f" {PREFIX}first:womm-" in first.messages
     other = make_place("second")
     done = other.womm("setup", "--yes", "--share", "none", "--quiet")
     assert (done.status, done.out, done.messages) == (0, b"", "")
@@ -69,7 +60,7 @@ def test_the_prefix_is_remembered_for_the_next_directory(make_place: Callable[[s
 
 def test_setup_has_no_output_on_stdout(make_place: Callable[[str], Place]) -> None:
     place = make_place("silent")
-    done = place.womm("setup", "--yes", "--share", "none", "--prefix", PREFIX)
+    done = place.womm("setup", "--yes", "--share", "none", *IMAGES)
     assert (done.status, done.out) == (0, b"")
     assert done.messages.splitlines()[-1].startswith(f"womm: set up ({place.path}/.womm)")
 
@@ -93,19 +84,51 @@ def test_a_base_without_perl_and_package_manager_is_refused(
     )
     base = build(dockerfile, busybox=busybox)
     place = make_place("bare-base")
-    done = place.womm("setup", "--yes", "--share", "none", "--prefix", PREFIX, "--base-image", base)
+    done = place.womm("setup", "--yes", "--share", "none", *IMAGES, "--base-image", base)
     assert (done.status, done.out) == (125, b"")
     assert "womm: no perl in the base image, and no way to install it here" in done.messages
     assert f"womm: the image could not be built on {base}" in done.messages
     assert not (place.path / ".womm").exists()
 
 
+@pytest.mark.registry("it is asked for what it does not have")
 def test_a_base_that_there_is_not_is_refused(make_place: Callable[[str], Place]) -> None:
     place = make_place("no-base")
     base = f"{PREFIX}no/such:image"
-    done = place.womm("setup", "--yes", "--share", "none", "--prefix", PREFIX, "--base-image", base)
+    done = place.womm("setup", "--yes", "--share", "none", *IMAGES, "--base-image", base)
     assert done.status == 125
     assert f"womm: the image could not be built on {base}" in done.messages
+
+
+def relabel(image: str, architecture: str, scratch: Path) -> None:
+    """Have an image say that it is for another architecture: its programs run here, and no node takes it."""
+    good(["docker", "save", "--output", scratch / "old.tar", image])
+    with tarfile.open(scratch / "old.tar") as old, tarfile.open(scratch / "new.tar", "w") as new:
+        old.extractall(scratch, filter="data")
+        [manifest] = json.loads((scratch / "manifest.json").read_text())
+        config = json.loads((scratch / manifest["Config"]).read_text())
+        (scratch / "config.json").write_text(json.dumps({**config, "architecture": architecture}))
+        (scratch / "manifest.json").write_text(json.dumps([{**manifest, "Config": "config.json"}]))
+        for name in ("manifest.json", "config.json", *manifest["Layers"]):
+            new.add(scratch / name, name)
+    good(["docker", "load", "--input", scratch / "new.tar"])
+
+
+@pytest.mark.registry("an image is pushed to it")
+@pytest.mark.sandbox("the architecture of its node is this machine's")
+def test_an_image_that_no_node_can_run_is_told_before_it_is_pushed(
+    make_place: Callable[[str], Place], build: Callable[..., str], tmp_path: Path
+) -> None:
+    node, other = ("arm64", "amd64") if os.uname().machine == "aarch64" else ("amd64", "arm64")
+    base = build(MINIMAL, busybox=BUSYBOX)
+    relabel(base, other, tmp_path)
+    place = make_place("foreign")
+    flags = ("--share", "none", "--prefix", PREFIX, "--base-image", base, "--run", "true")
+    done = place.womm("setup", "--yes", *flags)
+    assert done.status == 0, done.messages
+    told = done.messages.index(f"the image is for {other}, and the nodes are {node}: no pod will run")
+    assert told < done.messages.index("The push refers to repository")
+    assert place.config()["arch"] == other
 
 
 @pytest.mark.parametrize("share", ["none", "eager"])
@@ -115,7 +138,7 @@ def test_a_directory_whose_name_is_not_utf_8_is_refused(
     place = make_place(f"bytes-{share}")
     below = os.path.join(os.fsencode(place.path), b"caf\xe9")
     os.mkdir(below)
-    done = place.womm("setup", "--yes", "--share", share, "--prefix", PREFIX, cwd=below)
+    done = place.womm("setup", "--yes", "--share", share, *IMAGES, cwd=below)
     assert done.status == 125
     assert done.messages.splitlines()[0] == "womm: this directory's name is not valid UTF-8"
     assert os.listdir(below) == []
@@ -125,11 +148,9 @@ def test_a_directory_with_a_colon_is_refused_where_it_would_be_mounted(
     make_place: Callable[[str], Place],
 ) -> None:
     place = make_place("a:b")
-    done = place.womm("setup", "--yes", "--share", "eager", "--prefix", PREFIX)
+    done = place.womm("setup", "--yes", "--share", "eager", *IMAGES)
     assert done.status == 125
-    assert (
-        done.messages.splitlines()[0] == "womm: a directory with a ':' in its path can't be mounted in pods"
-    )
+    assert "can't be shared: with a ':' in its path it can't be mounted" in done.messages.splitlines()[0]
     assert place.setup("none").parallel("--", "pwd; : {}", ":::", "1").out.decode() == f"{place.path}\n"
 
 
@@ -149,11 +170,12 @@ def become(account: pwd.struct_passwd) -> list[str]:
 
     The capability lets it find programs under a closed /root, where the sandbox and Python may be.
     """
-    group = os.stat(os.environ["DOCKER_HOST"].removeprefix("unix://")).st_gid
+    group = os.stat(DOCKER_SOCKET).st_gid
     ids = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", f"--groups={account.pw_gid},{group}"]
     return ["setpriv", *ids, "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
 
 
+@pytest.mark.sandbox("an account that is not root's uses its docker")
 @pytest.mark.parametrize("share", ["none", "eager"])
 def test_an_ordinary_users_jobs_run_with_his_ids_name_and_home(
     ordinary: pwd.struct_passwd, namespace: str, share: str
@@ -184,6 +206,7 @@ def test_an_ordinary_users_jobs_run_with_his_ids_name_and_home(
     assert Place(user, namespace, root).left() == []
 
 
+@pytest.mark.sandbox("an account that is not root's uses its docker")
 def test_as_root_is_for_root(ordinary: pwd.struct_passwd, namespace: str) -> None:
     env = {**os.environ, "HOME": ordinary.pw_dir}
     argv = [*become(ordinary), "womm", "setup", "--yes", "--as-root", "--prefix", PREFIX]
@@ -192,3 +215,17 @@ def test_as_root_is_for_root(ordinary: pwd.struct_passwd, namespace: str) -> Non
         125,
         "womm: --as-root is for a user who is root here",
     )
+
+
+@pytest.mark.sandbox("images are put into its node's store")
+def test_a_load_replaces_the_registry(make_place: Callable[[str], Place], tmp_path: Path) -> None:
+    place = make_place("loaded")
+    name = f"womm-test/{uuid.uuid4().hex[:8]}"
+    with loading(tmp_path) as load:
+        done = place.womm("setup", "--yes", "--share", "none", "--image", name, "--load", load)
+        assert done.status == 0, done.messages
+        image = place.config()["image"]
+        assert re.fullmatch(rf"{name}:womm-[0-9a-f]{{12}}-[0-9a-f]{{12}}", image)
+        job = place.parallel("--", "echo {}", ":::", "ran")
+        assert (job.status, job.out) == (0, b"ran\n"), job.messages
+        assert on_node(image)

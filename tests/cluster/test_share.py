@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import os
 import re
+import shlex
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kit import PREFIX, Place, Running, call, good, kubectl, new_namespace, objects
+from kit import IMAGES, Place, Running, call, good, kubectl, new_namespace, objects
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("clean")]
 
@@ -179,9 +181,9 @@ def test_the_server_tells_nobody_what_it_serves(eager: Place) -> None:
 
 
 def hint(messages: str) -> str:
-    """The command that womm's error names, with a registry filled in."""
+    """The command that womm's error names, with the way of images filled in."""
     [line] = re.findall(r"^womm: → (.*)$", messages, re.MULTILINE)
-    return str(line).replace("REGISTRY/", PREFIX)
+    return re.sub(r"--prefix \S+", shlex.join(IMAGES), str(line))
 
 
 def test_without_a_file_server_the_error_names_the_command_that_makes_one(
@@ -229,6 +231,81 @@ def test_a_file_that_goes_away_does_not_fail_the_copy(make_place: Callable[[str]
     )
     done = place.shell(churn, place.namespace)
     assert (done.status, done.out) == (0, b"done\n"), done.messages
+
+
+def test_what_is_ignored_reaches_no_pod_and_the_scheduler_is_told_of_the_rest(
+    make_place: Callable[[str], Place],
+) -> None:
+    place = make_place("ignored")
+    (place.path / ".git").mkdir()
+    (place.path / ".git" / "HEAD").write_text("x")
+    (place.path / "kept").write_bytes(os.urandom(10_000_000))
+    place.setup("eager")
+    look = "ls -A; : {}"
+    assert place.parallel("--", look, ":::", "1").out.decode().split() == [".git", ".womm", "kept"]
+    (place.path / ".wommignore").write_text("- .git/\n- .womm*\n")
+    with place.started("parallel", "--kube-pods", "1", "-u", "--", f"{WAIT}; {look}", ":::", "1") as running:
+        pod = waiting(place, running)
+        [found] = objects(place.namespace, "pods", "--field-selector", f"metadata.name={pod}")
+        kubectl("--namespace", place.namespace, "exec", pod, "--", "touch", "/tmp/go")
+        assert running.wait().out == b"here\nkept\n"
+    containers = [*found["spec"]["initContainers"], *found["spec"]["containers"]]
+    # 10 MB, an eighth more, and 64 MiB.
+    assert {c["resources"]["requests"]["ephemeral-storage"] for c in containers} == {"75Mi"}
+    (place.path / ".wommignore").write_text("- kept\n\n.git\n")
+    refused = place.parallel("--", look, ":::", "1")
+    assert refused.status == 125
+    assert f"womm: {place.path}/.wommignore, line 3: " in refused.messages
+
+
+def in_server(place: Place, script: str) -> str:
+    """What a script prints in the file server."""
+    server = ("--namespace", place.namespace, "exec", "deployment/womm-server", "-c", "server", "--")
+    return kubectl(*server, "bash", "-c", script)
+
+
+#: rsync's processes there that receive a push; process 1 only serves pods.
+RECEIVERS = "grep -lsz '^--server' /proc/[0-9]*/cmdline | cut -d / -f 3"
+
+
+@pytest.fixture(scope="module")
+def roomy(make_place: Callable[[str], Place]) -> Place:
+    """A directory for what takes a while to be sent."""
+    return make_place("large").setup("eager")
+
+
+@pytest.fixture
+def large(roomy: Place) -> Place:
+    """A directory with a large file that the server has not, and that takes no room."""
+    for old in roomy.path.glob("zeros*"):
+        old.unlink()
+    with tempfile.NamedTemporaryFile(prefix="zeros", dir=roomy.path, delete=False) as file:
+        file.truncate(600_000_000)
+    return roomy
+
+
+SIZE = ("parallel", "--kube-pods", "1", "--lost-after", "5", "--", "stat -c %s zeros*; : {}", ":::", "1")
+
+
+def test_a_copy_that_is_cut_in_the_middle_is_tried_once_more(large: Place) -> None:
+    with large.started(*SIZE) as running:
+        running.until(lambda: "womm: a large file: zeros" in running.err)
+        in_server(large, f"{RECEIVERS} | xargs kill -KILL")
+        running.until(lambda: "womm: the copy was cut, and is tried once more" in running.err)
+        done = running.wait()
+    assert (done.status, done.out) == (0, b"600000000\n"), done.messages
+
+
+def test_a_server_that_hangs_in_the_middle_of_the_copy_is_given_up_and_asked_again(large: Place) -> None:
+    with large.started(*SIZE) as running:
+        running.until(lambda: "womm: a large file: zeros" in running.err)
+        # All but process 1: rsync, and the agent that could tell.
+        in_server(large, "kill -STOP -1")
+        # 5 s of silence, 7 s until its jobs have ended for certain.
+        running.until(lambda: "womm: the copy was cut, and is tried once more" in running.err)
+        in_server(large, "kill -CONT -1")
+        done = running.wait()
+    assert (done.status, done.out) == (0, b"600000000\n"), done.messages
 
 
 def test_the_shared_directory_of_the_server_is_its_own(eager: Place) -> None:

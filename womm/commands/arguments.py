@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from womm.errors import WommError
 from womm.kubectl import KubeChoice
-from womm.output import data
+from womm.output import be_quiet, data
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,7 +19,14 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--namespace", "-n", metavar="NAME", help="as in kubectl")
         self.add_argument("--context", metavar="NAME", help="as in kubectl")
         self.add_argument("--kubeconfig", metavar="FILE", help="as in kubectl")
+        #: Whether a command follows the options, after a `--`.
+        self.takes_command = False
         self.add_argument("--quiet", action="store_true", help="no progress lines on stderr")
+
+    @property
+    def actions(self) -> Sequence[argparse.Action]:
+        """All that it takes, options and others, in the order of the help: the completion reads it."""
+        return self._actions
 
     def error(self, message: str) -> NoReturn:
         """Refuse the arguments."""
@@ -33,7 +40,9 @@ class Parser(argparse.ArgumentParser):
     def understand(
         self, arguments: Sequence[str], choice: KubeChoice
     ) -> tuple[argparse.Namespace, KubeChoice]:
-        """Parse; return the arguments, and the cluster that they and `choice` name."""
+        """Parse; return the arguments, and the cluster that they and `choice` name. --quiet holds at once."""
         parsed = self.parse_args(arguments)
+        if parsed.quiet:
+            be_quiet()
         given = KubeChoice(parsed.namespace, parsed.context, parsed.kubeconfig)
-        return parsed, given.over(choice)
+        return parsed, given.beside(choice)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 from womm import config, engine, image
 from womm.commands.arguments import Parser
 from womm.errors import WommError
 from womm.kubectl import KubeChoice, resolve
-from womm.manifests import ServerSpec, server_manifest
-from womm.output import be_quiet, data, progress
+from womm.manifests import ServerSpec, server_manifest, user_role
+from womm.output import data, progress
 from womm.runs import sweep
 
 #: What the file server's image is built on where nothing else is said.
 BASE_IMAGE = "debian:bookworm-slim"
 
 
-def run(arguments: Sequence[str], choice: KubeChoice) -> int:
-    """Run the verb; returns 0."""
+def make_parser() -> Parser:
+    """What the verb understands."""
     parser = Parser(
         "cluster-setup",
         "Print the file server of a namespace (and the coordinator's account) as YAML: "
@@ -26,6 +27,9 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
     )
     parser.add_argument("--build", action="store_true", help="build the server's image and push it")
     parser.add_argument("--prefix", metavar="REGISTRY/", help="where to push it (default: setup's last)")
+    parser.add_argument(
+        "--load", metavar="COMMAND", help="with --build: run this with the image's name, in place of a push"
+    )
     parser.add_argument("--image", metavar="NAME", help="use this image of this version of womm instead")
     parser.add_argument(
         "--base-image",
@@ -33,26 +37,38 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         default=os.environ.get("WOMM_BASE_IMAGE") or BASE_IMAGE,
         help="what to build it on (default: WOMM_BASE_IMAGE, or %(default)s)",
     )
-    options, choice = parser.understand(arguments, choice)
-    if options.quiet:
-        be_quiet()
+    parser.add_argument(
+        "--user-role", action="store_true", help="print the Role of those who may use womm instead"
+    )
+    return parser
+
+
+def run(arguments: Sequence[str], choice: KubeChoice) -> int:
+    """Run the verb; returns 0."""
+    options, choice = make_parser().understand(arguments, choice)
+    if options.user_role:
+        if options.build or options.image:
+            raise WommError("--user-role has no image", "leave out --build and --image")
+        data(user_role(choice.namespace or resolve(choice).namespace))
+        return 0
     if options.build == bool(options.image):
         raise WommError(
             "cluster-setup needs the file server's image",
             "either --build --prefix REGISTRY/ (it is built and pushed), or --image NAME",
         )
     prefix: str = options.prefix or config.remembered("prefix") or ""
+    load = engine.load_command(options.load)
     if options.build:
-        if not prefix:
-            raise WommError("--build needs a registry to push to", "--prefix REGISTRY/")
-        prefix = image.check_prefix(prefix)
+        if not prefix and not load:
+            raise WommError("--build needs a registry to push to", "--prefix REGISTRY/, or --load COMMAND")
+        prefix = image.check_prefix(prefix) if prefix else ""
     sweep()
     # Without a namespace the YAML would land wherever the reader's kubectl points.
     namespace = choice.namespace or resolve(choice).namespace
     name, arch = options.image, ""
     if options.build:
-        engine.check()
+        builder = replace(engine.find(config.remembered("engine")), load=load)
         progress(f"womm: building the file server's image on {options.base_image}")
-        name, arch = image.build_server(prefix, options.base_image)
+        name, arch = image.build_server(builder, prefix, options.base_image)
     data(server_manifest(ServerSpec(namespace=namespace, image=name, arch=arch)))
     return 0

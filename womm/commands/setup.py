@@ -2,157 +2,182 @@
 
 from __future__ import annotations
 
+import argparse
 import os
-import pwd
-import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from womm import config, engine, image, server
+from womm import config, engine, here, image, prompts, sizes
+from womm.checks.survey import preflight
 from womm.commands.arguments import Parser
 from womm.config import Project
-from womm.errors import WommError
-from womm.image import Account
-from womm.kubectl import Kube, KubeChoice, resolve
-from womm.output import be_quiet, progress, warn
-from womm.process import tool
+from womm.errors import Interrupted, WommError
+from womm.kubectl import KubeChoice
+from womm.output import progress, warn
 from womm.runs import sweep
-
-_SHARES = ("lazy", "eager", "syncback", "none")
-_LATER = ("lazy", "syncback")
-#: What every program in the pod needs: no share may be mounted on it or above it.
-_NEEDED = ("/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr/bin", "/usr/lib")
-#: Where nobody's files are, neither a share nor a home.
-_KERNEL = ("/dev", "/proc", "/sys")
-#: Who root's jobs run as in the pods, unless setup is told otherwise.
-_ORDINARY = 1000
+from womm.testbed.make import Recipe
+from womm.wizard import answers, decide, notes
+from womm.wizard.act import carry_out
+from womm.wizard.answers import Answers
+from womm.wizard.ask import NeverMind, Scene
+from womm.wizard.order import Flags, Order
 
 
-def run(arguments: Sequence[str], choice: KubeChoice) -> int:
-    """Run the verb; returns 0."""
-    parser = Parser("setup", "Make an image for this directory, and remember how its jobs run.")
-    parser.add_argument("--yes", action="store_true", help="ask nothing: take the defaults")
+def make_parser() -> Parser:
+    """What the verb understands."""
+    parser = Parser(
+        "setup",
+        "Make an image for this directory, and remember how its jobs run. What no option says is asked.",
+    )
+    parser.add_argument("--yes", action="store_true", help="ask nothing: take the defaults, open no shell")
     parser.add_argument(
         "--share",
-        choices=_SHARES,
-        default="eager",
-        help="how pods see this directory: a copy of it (eager), or not at all (none); default: %(default)s",
+        choices=answers.SHARES,
+        help="how pods see this directory: a copy of it (eager, the default; syncback: what jobs change comes"
+        " back), or not at all (none)",
+    )
+    parser.add_argument(
+        "--share-limit",
+        metavar="SIZE",
+        help="how much an eager share may copy (default: 2G); more, and a whole home, is asked about",
+    )
+    parser.add_argument(
+        "--pull-secret",
+        metavar="NAME",
+        help="the Secret of the namespace's that pulls the image, if one has to",
     )
     parser.add_argument(
         "--base-image",
         metavar="IMAGE",
-        default=os.environ.get("WOMM_BASE_IMAGE") or _own_distribution(),
-        help="what the image is built on (default: WOMM_BASE_IMAGE, or this machine's own: %(default)s)",
+        help="what the image is built on "
+        f"(default: WOMM_BASE_IMAGE, or this machine's own: {here.own_distribution()})",
+    )
+    parser.add_argument(
+        "--dockerfile",
+        metavar="FILE",
+        type=Path,
+        help="build this first, with this directory, and go on from there",
+    )
+    parser.add_argument(
+        "--run",
+        metavar="COMMAND",
+        action="append",
+        default=[],
+        help="in place of the shell, a line for it, as root: "
+        "--run 'apt-get update && apt-get install -y jq'; what it exports reaches the jobs; may be repeated",
+    )
+    parser.add_argument(
+        "--keep-secret",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="let this exported variable into the image although it looks like a secret; may be repeated",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with what an unfinished setup of this directory has left (with --yes: save and push it)",
     )
     parser.add_argument("--prefix", metavar="REGISTRY/", help="where the image is pushed (remembered)")
-    parser.add_argument("--as-root", action="store_true", help="run the jobs as root, if you are root here")
-    options, choice = parser.understand(arguments, choice)
-    if options.quiet:
-        be_quiet()
-    if not options.yes:
-        raise WommError("the questions come later", "womm setup --yes --share none|eager --prefix REGISTRY/")
-    if options.share in _LATER:
-        raise WommError(f"--share {options.share} comes later", "--share eager, or --share none")
-    prefix = options.prefix or config.remembered("prefix")
-    if not prefix:
-        raise WommError("which registry takes the image?", "--prefix REGISTRY/")
-    prefix = image.check_prefix(prefix)
-    account = _account(options.as_root)
-    directory = _check_directory(config.working_directory(), options.share)
-    _check_writable(Path(directory))
-    sweep()
-    kube = resolve(choice)
-    _preflight(kube, options.share)
-    tag = f"{prefix}{image.repository(directory)}:{image.tag(directory)}"
-    progress(f"womm: building {tag} on {options.base_image}")
-    name, arch = image.build_worker(tag, options.base_image, account, directory)
-    path = config.save(
-        Project(
-            directory=directory,
-            share=options.share,
-            image=name,
-            arch=arch,
-            base_image=options.base_image,
-            prefix=prefix,
-            namespace=kube.namespace,
-            context=kube.context,
-            kubeconfig=kube.kubeconfig,
-            uid=account.uid,
-            gid=account.gid,
-            user=account.user,
-            home=account.home,
-        )
+    parser.add_argument(
+        "--image", metavar="NAME", help="the image's whole name, in place of --prefix and a name of womm's"
     )
-    config.remember("prefix", prefix)
-    progress(f"womm: set up ({path}). Now: womm parallel --kube-pods 3 -- COMMAND …")
+    parser.add_argument(
+        "--load",
+        metavar="COMMAND",
+        help="run this with the image's name, in place of a push: --load 'kind load docker-image'",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=engine.NAMES,
+        help="what builds and pushes the image (remembered; default: the first of them that works)",
+    )
+    parser.add_argument("--as-root", action="store_true", help="run the jobs as root, if you are root here")
+    return parser
+
+
+def run(arguments: Sequence[str], choice: KubeChoice) -> int:
+    """Run the verb; returns 0, also if the user wants nothing to be changed, or keeps his work for later."""
+    options, choice = make_parser().understand(arguments, choice)
+    flags = _flags(options, choice)
+    account = here.account(options.as_root)
+    directory = here.check_directory(config.working_directory())
+    here.check_writable(Path(directory))
+    earlier = config.earlier(Path(directory))
+    usual = _usual(earlier, choice)
+    if flags.resume:
+        # What is gone on with has its answers.
+        noted = notes.read(directory)
+        usual = noted.over(usual)
+        choice = choice.over(KubeChoice(noted.namespace, noted.context))
+    asking = not flags.yes and prompts.can_ask()
+    decide.check_flags(flags, directory, usual, asking)
+    if reason := config.cannot_remember():
+        warn(f"nothing can be remembered for you ({reason})")
+        warn("→ womm parallel will need --trust, and the next womm setup --prefix; or set HOME")
+    sweep()
+    choice = choice.over(earlier.choice) if earlier is not None else choice
+    wanted = flags.engine or config.remembered("engine")
+    findings = preflight(choice, wanted)
+    decide.check_findings(flags, findings, usual, choice, asking)
+    if asking:
+        progress(f"womm: {next(found.text for found in findings if found.name == 'cluster')}")
+    builder = replace(engine.find(wanted), load=flags.load)
+    scene = Scene(directory, account, builder, findings, earlier, usual, choice)
+    try:
+        order = decide.by_questions(flags, scene) if asking else decide.by_flags(flags, scene)
+    except NeverMind:
+        progress("womm: nothing is changed")
+        return 0
+    except Interrupted:
+        warn("interrupted; nothing is changed")
+        raise
+    if not reason:
+        _remember(order, flags)
+    carry_out(order, asking)
     return 0
 
 
-def _check_directory(directory: Path, share: str) -> str:
-    text = str(directory)
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise WommError("this directory's name is not valid UTF-8", "work in one whose name is") from error
-    if any(_is_within(text, place) for place in _KERNEL):
-        raise WommError(f"{text} is the kernel's", "work in a directory of yours")
-    if share != "none" and any(_is_within(needed, text) for needed in _NEEDED):
-        raise WommError(f"{text} can't be shared: pods need their own", "--share none, or another directory")
-    if ":" in text and share != "none":
-        raise WommError(
-            "a directory with a ':' in its path can't be mounted in pods", "--share none, or rename it"
-        )
-    return text
+def _flags(options: argparse.Namespace, choice: KubeChoice) -> Flags:
+    # Raises WommError for what contradicts itself.
+    if options.image and options.prefix is not None:
+        raise WommError("--image is a whole name: --prefix adds nothing to it", "give one of them")
+    prefix = None if options.prefix is None else image.check_prefix(options.prefix)
+    if options.image or (options.load and prefix is None):
+        prefix = ""
+    if options.image:
+        image.full_name(options.image, "/")
+    said = options.share_limit
+    limit = None if said is None else sizes.parse("--share-limit", said)
+    return Flags(
+        given=Answers(
+            options.share,
+            choice.context,
+            choice.namespace,
+            options.pull_secret,
+            options.base_image,
+            prefix,
+        ),
+        yes=options.yes,
+        resume=options.resume,
+        recipe=Recipe(options.dockerfile, options.run, options.keep_secret),
+        image=options.image,
+        load=engine.load_command(options.load),
+        engine=options.engine,
+        share_limit=limit,
+    )
 
 
-def _check_writable(directory: Path) -> None:
-    # Known before an image is built for nothing.
-    path = directory / config.FILE_NAME
-    if not os.access(directory, os.W_OK) or path.is_dir():
-        raise WommError(f"{path} can't be written", "work in a directory of yours")
+def _usual(earlier: Project | None, choice: KubeChoice) -> Answers:
+    # The defaults; where the cluster is, kubectl knows.
+    base = os.environ.get("WOMM_BASE_IMAGE") or here.own_distribution()
+    plain = Answers("eager", choice.context, choice.namespace, "", base, config.remembered("prefix"))
+    return answers.kept(earlier, ()).over(plain) if earlier is not None else plain
 
 
-def _is_within(path: str, directory: str) -> bool:
-    return path == directory or path.startswith(directory.rstrip("/") + "/")
-
-
-def _preflight(kube: Kube, share: str) -> None:
-    engine.check()
-    tool("perl")
-    if share == "eager":
-        tool("rsync")
-        try:
-            server.find(kube)
-        except WommError as missing:
-            warn(f"{missing.message}; womm parallel will need it: {missing.hint}")
-
-
-def _account(as_root: bool) -> Account:
-    uid, gid = os.getuid(), os.getgid()
-    if as_root and uid != 0:
-        raise WommError("--as-root is for a user who is root here", "leave it out")
-    if uid == 0 and not as_root:
-        return Account(_ORDINARY, _ORDINARY, "womm", "/home/womm")
-    if uid == 0:
-        return Account(0, 0, "root", "/root")
-    try:
-        known = pwd.getpwuid(uid)
-    except KeyError:
-        return Account(uid, gid, "womm", "/home/womm")
-    user = known.pw_name if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", known.pw_name) else "womm"
-    # No component of dots: the image would get its owner's rights on another directory.
-    plain = re.fullmatch(r"(/(?!\.\.?(/|$))[A-Za-z0-9_.@+-]+){2,}", known.pw_dir)
-    usable = plain is not None and not any(_is_within(known.pw_dir, place) for place in (*_NEEDED, "/usr"))
-    return Account(uid, gid, user, known.pw_dir if usable else f"/home/{user}")
-
-
-def _own_distribution() -> str:
-    try:
-        text = Path("/etc/os-release").read_text(encoding="utf-8")
-    except OSError:
-        return "debian:stable"
-    known = ("alpine", "debian", "fedora", "ubuntu")
-    found = dict(re.findall(r'^(ID|VERSION_ID)="?([^"\n]+)"?$', text, re.MULTILINE))
-    if found.get("ID") in known and "VERSION_ID" in found:
-        return f"{found['ID']}:{found['VERSION_ID']}"
-    return "debian:stable"
+def _remember(order: Order, flags: Flags) -> None:
+    if order.answers.prefix:
+        config.remember("prefix", order.answers.prefix)
+    if flags.engine:
+        config.remember("engine", flags.engine)

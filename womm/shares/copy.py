@@ -2,65 +2,104 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 
-from womm import config, server
+from womm import config, server, sizes
 from womm.errors import CommandFailed, WommError
 from womm.kubectl import Kube
 from womm.manifests import Share
 from womm.output import progress
-from womm.process import run, tool
+from womm.process import run
 from womm.runs import Run
+from womm.server import Server
+from womm.shares import home, ignore
+from womm.shares.home import Expected, Home
+from womm.shares.look import PARTIAL, Look
+from womm.shares.transfer import send
 
-# rsync's exit statuses: some files could not be read; some went away while they were listed, and
-# the copy holds the others.
-PARTIAL, VANISHED = 23, 24
-
-_SERVER_SCRIPT = "/opt/womm/scripts/server-share"
+# Bytes that a pod is given beyond its copy, for what its jobs write there; and the same part of the copy.
+_SLACK, _PART = 64 << 20, 8
 
 
-def push(kube: Kube, run_: Run, directory: Path, undo: ExitStack) -> Share:
-    """Mirror `directory` on the file server for one task; `undo` closes the share again.
+def plan(found: Server, directory: Path, look: Look, back: bool) -> Share:
+    """What a task's pods are told of its share; nothing is copied yet."""
+    room = sizes.quantity(look.room + look.room // _PART + _SLACK)
+    return Share(found.address, found.image, secrets.token_hex(32), str(directory), room, back=back)
 
-    Raises WommError if there is no file server or the transfer fails.
+
+def push(
+    kube: Kube,
+    run_: Run,
+    found: Server,
+    share: Share,
+    *,
+    look: Look,
+    permitted: Callable[[], object],
+) -> Home | None:
+    """Mirror the share's directory on the file server for one task, through its hub.
+
+    The run's end closes it or, where results come back, whoever brings them home.
+
+    Raises WommError if the transfer fails, and whatever `permitted`, which is called before it, raises.
     """
-    tool("rsync")
-    found = server.wait_for(kube)
+    directory = Path(share.directory)
     key = config.identity(directory)[:32]
 
-    def share(verb: str) -> tuple[str, ...]:
-        return ("exec", "-i", found.pod, "-c", "server", "--", _SERVER_SCRIPT, verb, run_.task, key)
+    def call(verb: str, stdin: Path | None = None) -> list[str]:
+        argv = [*run_.login, found.pod, "--", *server.script(verb, run_.task, key)]
+        return run(argv, stdin=stdin, env=run_.environment).text.splitlines()
 
-    run_.undo_later(undo, kube.argv(*share("close")))
-    opened = kube.run(*share("open")).text.splitlines()
+    closing = server.closing(kube, found.pod, run_.task, key)
+    run_.undo_later(closing)
+    # Before it is sent: what changes meanwhile has been changed here.
+    names = (os.fsdecode(entry.name) for entry in look.entries)
+    sent = home.record(directory, names) if share.back else None
+    opened = call("open")
     if not opened:
         raise WommError("the file server gave no place for this directory", "try again")
+    permitted()
     progress(f"womm: copying {directory} to the file server")
-    _rsync(run_, directory, found.pod, opened[0], base=opened[1] if len(opened) > 1 else None)
-    secret = secrets.token_hex(32)
+    _mirror(run_, directory, look, f"{found.pod}:{opened[0]}/", base=opened[1] if len(opened) > 1 else None)
     # On stdin: an argument would be in the process list.
-    kube.run(*share("ready"), stdin=f"{secret}\n".encode())
-    return Share(found.address, found.image, secret, str(directory))
+    run_.write("secret", f"{share.secret}\n".encode())
+    call("ready", run_.path / "secret")
+    if sent is None:
+        return None
+    call("receive")
+    expected = Expected(run_.task, key, share.directory, kube)
+    home.expect(run_, expected, sent)
+    # Not before they are home.
+    run_.forget(closing)
+    return Home(run_, run_.path, found.pod, expected)
 
 
-def _rsync(run_: Run, directory: Path, pod: str, target: str, base: str | None) -> None:
-    argv = ["rsync", "--archive", "--hard-links", "--sparse", "--delete", "--timeout=120"]
+def _mirror(run_: Run, directory: Path, look: Look, target: str, base: str | None) -> None:
+    # What is ignored is nothing that a first try may have left there: a file half sent, say.
+    argv = ["--archive", "--hard-links", "--sparse", "--delete", "--delete-excluded"]
     # Two changes in one second differ in the nanoseconds alone; by default rsync compares seconds.
     argv += ["--modify-window=-1"]
     # The server's user is not the files' owner: what it can't read, no pod could pull.
     argv += ["--no-owner", "--no-group", "--chmod=Du+rx,Fu+r"]
-    argv += [f"--rsh=bash -p {run_.path}/scripts/kube-rsh"]
+    argv += [f"--rsh={' '.join(run_.login)}", *ignore.arguments(directory)]
     argv += [f"--link-dest={base}"] if base is not None else []
     try:
-        run([*argv, f"{directory}/", f"{pod}:{target}/"], env=run_.environment)
+        send([*argv, "./", target], directory, run_.environment, look, fresh=base is None)
     except CommandFailed as failure:
-        if failure.status == VANISHED:
-            return
+        said = failure.stderr.decode(errors="replace")
+        if (broken := ignore.complaint(directory, said)) is not None:
+            raise broken from failure
+        hint = "try again; `kubectl get pods` shows the server's state"
+        if failure.status == PARTIAL:
+            hint = (
+                f"a file that you can't read can't be shared: move it elsewhere, or name it in {ignore.FILE}"
+            )
+        elif "No space left" in said:
+            hint = (
+                f"the server's disk is full: leave something out ({ignore.FILE}), or ask who runs the cluster"
+            )
         raise WommError(
-            f"{directory} could not be copied to the file server ({failure.message})",
-            "a file that you can't read can't be shared: move it elsewhere"
-            if failure.status == PARTIAL
-            else "try again; `kubectl get pods` shows the server's state",
+            f"{directory} could not be copied to the file server ({failure.message})", hint
         ) from failure

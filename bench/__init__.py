@@ -1,0 +1,1 @@
+"""Benchmarks: womm and its rivals, in the same run. `bench/run` is the program."""

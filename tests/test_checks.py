@@ -1,0 +1,153 @@
+"""What is looked at on this machine, and how findings are shown."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import Hermetic
+
+from womm import config
+from womm.checks import machine
+from womm.checks.finding import MISSING, NOTE, OK, UNKNOWN, Finding
+from womm.commands.doctor import table
+from womm.config import Project
+from womm.engine import Engine
+
+pytestmark = pytest.mark.usefixtures("hermetic")
+
+PROJECT = Project(
+    directory="/work",
+    share="none",
+    image="",
+    arch="amd64",
+    base_image="debian:12",
+    prefix="",
+    namespace="team",
+    context="dev",
+    kubeconfig=None,
+    uid=1000,
+    gid=1000,
+    user="womm",
+    home="/home/womm",
+)
+
+
+@contextmanager
+def answering(status: int) -> Iterator[str]:
+    """A server at which everything is answered with `status`."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture
+def prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return a function that has womm remember a prefix; the directory `My Jobs` is not set up."""
+    directory = tmp_path / "My Jobs"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    return lambda name: config.remember("prefix", name)
+
+
+def asked(project: Project | None = None, found: Engine | None = None) -> Finding:
+    """What is said of the registry."""
+    return machine.registry(project, lambda: found)
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [(200, UNKNOWN), (401, UNKNOWN), (404, MISSING), (500, MISSING)]
+)
+def test_a_registry_is_what_answers_as_one(prefix: Callable[[str], None], status: int, state: str) -> None:
+    with answering(status) as name:
+        prefix(name)
+        # Without an engine nobody knows what may be pushed.
+        assert asked().state == state
+
+
+@pytest.mark.parametrize(("program", "state"), [("exit 0", OK), ("echo denied >&2; exit 1", MISSING)])
+def test_a_tiny_image_tells_whether_the_directorys_repository_takes_a_push(
+    prefix: Callable[[str], None],
+    hermetic: Hermetic,
+    monkeypatch: pytest.MonkeyPatch,
+    program: str,
+    state: str,
+) -> None:
+    monkeypatch.setenv("CALLS", str(hermetic.root / "calls"))
+    stub = f'echo "$*" >>"$CALLS"; [ "$1" != push ] || {{ {program}; }}'
+    hermetic.stub("docker", f"#!/bin/sh\n{stub}\n")
+    with answering(200) as name:
+        prefix(name)
+        found = asked(found=Engine("docker"))
+        assert found.state == state, found
+        tag = f"{name}my-jobs:womm-probe"
+        _, push, remove = (hermetic.root / "calls").read_text().splitlines()
+        assert (push, remove) == (f"push {tag}", f"image rm {tag}")
+        calls = hermetic.root / "calls"
+        calls.unlink()
+        # A directory that is set up has a repository of its own.
+        repository = f"{name}team/jobs"
+        assert asked(replace(PROJECT, image=f"{repository}@sha256:0"), Engine("docker")).state == state
+        assert f"push {repository}:womm-probe" in calls.read_text().splitlines()
+
+
+def test_a_registry_that_is_not_there_is_missing(prefix: Callable[[str], None]) -> None:
+    prefix("127.0.0.1:1/")
+    found = asked()
+    assert (found.state, found.fix) == (MISSING, "start it, or choose another --prefix")
+    assert "127.0.0.1:1 doesn't answer" in found.text
+
+
+def test_without_a_registrys_host_nothing_is_asked(prefix: Callable[[str], None]) -> None:
+    # An engine that is called would fail loudly.
+    assert asked(found=Engine("docker")).state == NOTE
+    prefix("somebody/")
+    assert asked(found=Engine("docker")).state == UNKNOWN
+    loaded = asked(replace(PROJECT, image="work:womm-0123456789ab"), Engine("docker"))
+    assert (loaded.state, "--load" in loaded.text) == (OK, True)
+
+
+def program(directory: Path, text: str) -> None:
+    """Put a program `tool` first in PATH."""
+    path = directory / "tool"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    os.environ["PATH"] = f"{directory}:{os.environ['PATH']}"
+
+
+def test_a_tool_is_told_by_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    program(tmp_path, "echo 'Tool version v1.20.2 (a build)'")
+    assert machine.tool("tool", ["-v"], "get it") == Finding("tool", OK, "v1.20.2")
+
+
+def test_a_tool_that_does_not_work_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    program(tmp_path, "echo 'no such library' >&2; exit 127")
+    found = machine.tool("tool", ["-v"], "get it")
+    assert found == Finding("tool", MISSING, "tool does not work: no such library", "get it")
+
+
+def test_a_tool_that_is_not_there_is_missing() -> None:
+    assert machine.tool("no-such-tool", ["-v"], "get it").state == MISSING
+
+
+def test_a_finding_is_a_line_and_its_fix_stands_below() -> None:
+    shown = table([Finding("perl", OK, "v5.36.0"), Finding("cluster", MISSING, "no\nanswer", "wait")])
+    assert shown == ("ok       perl     v5.36.0\nmissing  cluster  no answer\n                  → wait\n")

@@ -1,0 +1,103 @@
+"""Programs that run beside us: read from a thread, ended from another, or waiting for our own end.
+
+The second half of process.py's door. They use the module subprocess: `sh` reads whole outputs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO
+
+from womm import output
+from womm.process import tool
+
+# Bytes of a program's complaints that are of interest.
+_COMPLAINT = 4096
+
+Stream = subprocess.Popen[bytes]
+
+
+@contextlib.contextmanager
+def stream(argv: Sequence[str]) -> Iterator[Stream]:
+    """Start `argv` with its stdout on a pipe, and end it at the exit of the context.
+
+    Its session is its own: Ctrl-C in the terminal is womm's to handle, not kubectl's.
+    """
+    output.command(argv, {})
+    process = subprocess.Popen(
+        [tool(argv[0]), *argv[1:]],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    # Leaving Popen's own context closes the pipes: a watch is begun again many times.
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+class Background:
+    """A program that runs beside us: `kubectl proxy`, a `kubectl exec`."""
+
+    def __init__(self, process: Stream, complaints: IO[bytes]) -> None:
+        self._process, self._complaints = process, complaints
+
+    @property
+    def running(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
+
+    def end(self) -> str:
+        """Kill it, unless it has ended; return what it said on stderr (4 KiB of it)."""
+        self._process.kill()
+        self._process.wait()
+        if self._complaints.closed:
+            return ""
+        with self._complaints as file:
+            # A file, not a pipe: nobody reads while it runs.
+            return os.pread(file.fileno(), _COMPLAINT, 0).decode(errors="replace").strip()
+
+
+def background(argv: Sequence[str], *, stdio: int | None = None, env: Mapping[str, str]) -> Background:
+    """Start `argv` beside us, with `stdio` as its stdin and stdout; `env` is added to our own.
+
+    Its session is its own, and what it makes (a socket) is the user's alone.
+    """
+    output.command(argv, {})
+    complaints = tempfile.TemporaryFile()  # noqa: SIM115 - Background closes it
+    standard = subprocess.DEVNULL if stdio is None else stdio
+    try:
+        process = subprocess.Popen(
+            [tool(argv[0]), *argv[1:]],
+            stdin=standard,
+            stdout=standard,
+            stderr=complaints,
+            start_new_session=True,
+            umask=0o077,
+            env={**os.environ, **env},
+        )
+    except BaseException:
+        complaints.close()
+        raise
+    return Background(process, complaints)
+
+
+class Keeper:
+    """A program that waits for our end: told of it by end(), or by our death."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self._process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd="/", start_new_session=True
+        )
+
+    def end(self) -> None:
+        """All is well: there is nothing to be done for us."""
+        with contextlib.suppress(OSError):
+            self._process.communicate(b"done\n")

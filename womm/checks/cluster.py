@@ -1,0 +1,109 @@
+"""The cluster: whether it answers, what the user may do there, what of womm is there."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from womm import rights, server
+from womm.checks.finding import MISSING, NOTE, OK, PATIENCE, UNKNOWN, Finding
+from womm.config import Project
+from womm.errors import WommError
+from womm.kubectl import Kube, KubeChoice, resolve
+from womm.process import attempt
+
+Check = Callable[[Kube, Project | None], Finding]
+
+
+def cluster(choice: KubeChoice, project: Project | None, pool: ThreadPoolExecutor) -> list[Finding]:
+    """Whether the cluster answers, and what it says; what is asked of it is asked in `pool`."""
+    try:
+        kube = resolve(choice)
+        version = json.loads(kube.run("version", "-o", "json", patience=PATIENCE).stdout)
+    except WommError as error:
+        return [Finding("cluster", MISSING, error.message, error.hint)]
+    release = version.get("serverVersion", {}).get("gitVersion", "of an unknown version")
+    place = f"Kubernetes {release} at {kube.server()}, context {kube.context}, namespace {kube.namespace}"
+    asked = [pool.submit(_careful, name, check, kube, project) for name, check in _IN_CLUSTER.items()]
+    return [Finding("cluster", OK, place), *(future.result() for future in asked)]
+
+
+def _careful(name: str, check: Check, kube: Kube, project: Project | None) -> Finding:
+    try:
+        return check(kube, project)
+    except WommError as error:
+        return Finding(name, MISSING, error.message, error.hint)
+
+
+def _namespace(kube: Kube, _project: Project | None) -> Finding:
+    kube.check()
+    return Finding("namespace", OK, kube.namespace)
+
+
+def _rights(kube: Kube, project: Project | None) -> Finding:
+    # One kubectl for all questions: `auth can-i` answers one each.
+    with tempfile.TemporaryDirectory(prefix="womm-doctor-") as directory:
+        file = Path(directory, "reviews.json")
+        file.write_text(rights.reviews(rights.USER, kube.namespace), encoding="utf-8")
+        flags = ("--validate=false", "-o", rights.ANSWERS)
+        answers = kube.run("create", "-f", str(file), *flags, patience=PATIENCE).text
+    lacking = rights.refused(answers)
+    if not lacking:
+        return Finding("rights", OK, "all that womm needs")
+    fix = "an administrator gives them: `womm cluster-setup --user-role` prints the Role"
+    if rights.EAGER.issuperset(lacking) and (project is None or project.share == "none"):
+        return Finding("rights", NOTE, f"you may not {', '.join(lacking)}, as eager shares need it", fix)
+    return Finding("rights", MISSING, f"you may not {', '.join(lacking)}", fix)
+
+
+def _server(kube: Kube, project: Project | None) -> Finding:
+    try:
+        found = server.find(kube)
+    except server.NotReady as starting:
+        return Finding("server", NOTE, starting.message, starting.hint)
+    except WommError as missing:
+        needed = project is not None and project.share != "none"
+        return Finding("server", MISSING if needed else NOTE, missing.message, missing.hint)
+    return Finding("server", OK, f"file server {found.pod}, {found.image}")
+
+
+def _nodes(kube: Kube, project: Project | None) -> Finding:
+    done = attempt(
+        kube.argv("get", "nodes", "-o", "jsonpath={.items[*].status.nodeInfo.architecture}"),
+        patience=PATIENCE,
+    )
+    if done.status != 0:
+        return Finding("nodes", UNKNOWN, "you may not look at them, which womm can do without")
+    words = done.text.split()
+    counts = ", ".join(f"{words.count(arch)} × {arch}" for arch in sorted(set(words)))
+    if project is not None and project.arch not in words:
+        fix = "`womm setup` again, on a machine or for a platform of the nodes'"
+        return Finding("nodes", MISSING, f"{counts}; the image is for {project.arch}", fix)
+    return Finding("nodes", OK, counts)
+
+
+def _quota(kube: Kube, _project: Project | None) -> Finding:
+    done = attempt(kube.argv("get", "resourcequotas", "-o", "json"), patience=PATIENCE)
+    if done.status != 0:
+        return Finding("quota", UNKNOWN, "you may not look at it, which womm can do without")
+    quotas = json.loads(done.stdout)["items"]
+    if not quotas:
+        return Finding("quota", OK, "the namespace has none")
+    used = {}
+    for quota in quotas:
+        status = quota.get("status", {})
+        for name, hard in status.get("hard", {}).items():
+            used[name] = f"{name} {status.get('used', {}).get(name, '0')} of {hard}"
+    return Finding("quota", OK, f"used: {', '.join(used[name] for name in sorted(used))}")
+
+
+_IN_CLUSTER: dict[str, Check] = {
+    "namespace": _namespace,
+    "rights": _rights,
+    "server": _server,
+    "nodes": _nodes,
+    "quota": _quota,
+}

@@ -1,0 +1,229 @@
+"""Follows a task's pods: tells the hub of them, and the user why they don't run."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shlex
+import threading
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from womm import pods, problems, refusals, signals
+from womm.beside import Stream, stream
+from womm.errors import WommError
+from womm.kubectl import Kube
+from womm.manifests import TaskSpec
+from womm.output import progress, warn
+from womm.process import attempt
+
+# Seconds without news, and with fewer pods than there should be, after which womm asks why; the longest
+# it waits before it asks again; and after which it says where to look.
+_PATIENCE, _LONGEST = 5.0, 300.0
+_LONG = 15.0
+# Seconds without a channel to a pod that runs after which the run ends; after which a watch that was
+# begun anew has told of every pod; between two looks; that a log may take.
+_UNREACHED, _SETTLING, _GLANCE, _READING = 20.0, 2.0, 0.02, 5.0
+
+
+class Hub(Protocol):
+    """What the follower has to know of the hub."""
+
+    @property
+    def complaint(self) -> str:
+        """What the last try to reach a pod failed of."""
+
+    @property
+    def reached(self) -> bool:
+        """Whether a pod takes jobs, or did."""
+
+    def see(self, pods: Sequence[pods.PodState]) -> None:
+        """The task's pods are these now."""
+
+    def end(self, reason: str) -> None:
+        """Start no further job."""
+
+
+class Follower(threading.Thread):
+    """Follows the task's pods, tells the hub of them, and explains those that don't run.
+
+    `failure` holds what ended it, if something did that no waiting mends.
+    """
+
+    def __init__(self, kube: Kube, spec: TaskSpec, hub: Hub) -> None:
+        super().__init__(name="pods", daemon=True)
+        self._kube, self._spec, self._hub = kube, spec, hub
+        self._ours = ("-l", f"womm.dev/task={spec.id}")
+        self._table = pods.Table()
+        self._settled = 0.0
+        self._told: set[problems.Problem | str] = set()
+        self._news = threading.Event()
+        self._stopping = threading.Event()
+        self._ended = False
+        self._patience = _PATIENCE
+        # For the main thread: whether a pod runs, and what keeps all of them from it.
+        self._usable = False
+        self._stuck: problems.Problem | None = None
+        self._watch: Stream | None = None
+        self.failure: WommError | None = None
+
+    def wait_for_pod(self, pending: float) -> None:
+        """Wait until a first pod takes jobs, and say why none does.
+
+        Raises WommError if none ever will, and if for `pending` seconds something keeps them all from it.
+        """
+        since = time.monotonic()
+        usable_since: float | None = None
+        hinted = False
+        while not self._hub.reached:
+            now = time.monotonic()
+            if self.failure is not None:
+                raise self.failure
+            if not self._usable:
+                usable_since = None
+            elif usable_since is None:
+                usable_since = now
+            if self._stuck is not None and now - since >= pending:
+                longer = "--pending-timeout 1h waits longer"
+                hint = f"{self._stuck.hint}; {longer}" if self._stuck.hint else longer
+                raise WommError(f"no pod can run: {self._stuck.message}", hint)
+            if usable_since is not None and now - usable_since > _UNREACHED:
+                by_hand = shlex.join(self._kube.argv("exec", "-it", f"deploy/{self._spec.name}"))
+                raise WommError(
+                    f"the pods run, but can't be reached: {self._hub.complaint or 'no answer'}",
+                    f"try it yourself: {by_hand} -- sh",
+                )
+            if not hinted and usable_since is None and now - since > _LONG:
+                hinted = True
+                progress(
+                    f"womm: no pod runs yet; {shlex.join(self._kube.argv('describe', 'pods', *self._ours))}"
+                )
+            self._news.wait(_GLANCE)
+            self._news.clear()
+            signals.check()
+
+    def stop(self) -> None:
+        """Stop following."""
+        self._stopping.set()
+        self._news.set()
+        if self._watch is not None:
+            self._watch.kill()
+        self.join(timeout=2)
+
+    def run(self) -> None:
+        """Follow until stop(). What this thread can't do (a full disk, say) ends the run, with the reason."""
+        try:
+            self._watch_pods()
+        except (OSError, WommError) as error:
+            self._end(str(error))
+
+    def _watch_pods(self) -> None:
+        # A watch that ends, as they do now and then with status 0, is begun again.
+        watch = self._kube.argv(
+            "get", "pods", *self._ours, "--watch", "--output-watch-events", "-o", "json"
+        )  # fmt: skip
+        while not self._stopping.wait(0.5 if self._watch is not None else 0):
+            self._table.restart()
+            with stream(watch) as kubectl:
+                assert kubectl.stdout is not None
+                assert kubectl.stderr is not None
+                self._watch = kubectl
+                try:
+                    self._follow(kubectl.stdout.fileno())
+                    complaint = kubectl.stderr.read().decode(errors="replace").strip()
+                except ValueError as garbage:
+                    complaint = str(garbage)
+            self._fail_without_pods(complaint)
+
+    def _follow(self, descriptor: int) -> None:
+        decoder = pods.Decoder()
+        self._settled = time.monotonic() + _SETTLING
+        while True:
+            short = len(self._table) < self._spec.pods
+            patience = self._patience if short else _SETTLING if self._settled else None
+            if not select.select([descriptor], [], [], patience)[0]:
+                if short:
+                    self._ask_why()
+                self._settle()
+                continue
+            if not (chunk := os.read(descriptor, 65536)):
+                return
+            for event in decoder.feed(chunk):
+                self._table.apply(event)
+            if not self._stopping.is_set():
+                self._tell()
+
+    def _settle(self) -> None:
+        # A watch that was begun anew does not say when it has told of all pods.
+        if self._settled and time.monotonic() > self._settled:
+            self._settled = 0.0
+            self._table.settle()
+            self._tell()
+
+    def _fail_without_pods(self, complaint: str) -> None:
+        # A cluster that goes away for a while costs a running task nothing: it is asked again.
+        if complaint and not len(self._table) and not self._stopping.is_set():
+            self.failure = self._kube.explain(complaint.encode())
+            self._news.set()
+
+    def _tell(self) -> None:
+        self._hub.see(self._table.states())
+        self._usable = bool(self._table.usable())
+        found = self._table.problems()
+        for problem in found:
+            if problem not in self._told:
+                self._told.add(problem)
+                self._tell_of(problem)
+        self._stuck = found[0] if self._table.stuck() else None
+        self._news.set()
+
+    def _tell_of(self, problem: problems.Problem) -> None:
+        if problem.crashed is not None:
+            if self._hub.reached and not problem.hopeless:
+                # The hub tells what that means to the jobs.
+                return
+            nodes_arch = self._spec.nodes["kubernetes.io/arch"]
+            problem = problems.with_log(problem, self._log(*problem.crashed), self._spec.arch, nodes_arch)
+        if problem.hopeless and not self._hub.reached:
+            self.failure = WommError(f"the pods can't start: {problem.message}", problem.hint)
+        else:
+            warn(f"a pod is waiting: {problem.message}")
+
+    def _log(self, pod: str, container: str) -> str:
+        # Who may not read logs, or comes too late, is told as much as is known without.
+        argv = self._kube.argv("logs", pod, "-c", container, "--tail=5")
+        done = attempt(argv, patience=_READING)
+        return done.text.strip() if done.status == 0 else ""
+
+    def _ask_why(self) -> None:
+        # The deployment knows why it has no pods, or too few; or somebody has deleted it.
+        self._patience = min(2 * self._patience, _LONGEST) if len(self._table) else _PATIENCE
+        done = attempt(self._kube.argv("get", "deployment", self._spec.name, "-o", "json"))
+        if b"NotFound" in done.stderr:
+            self._end("its deployment is gone: somebody has deleted it")
+        elif done.status == 0:
+            refusal = refusals.of_deployment(json.loads(done.stdout))
+            if refusal is not None:
+                self._refused(refusal)
+
+    def _refused(self, refusal: refusals.Refusal) -> None:
+        have = f"{len(self._table)} of {self._spec.pods} pods"
+        if not len(self._table) and not self._hub.reached:
+            self._end(f"the cluster refuses its pods: {refusal.reason}", refusal.hint)
+        elif have not in self._told:
+            self._told.add(have)
+            warn(f"{have}: the cluster refuses more: {refusal.reason}")
+
+    def _end(self, reason: str, hint: str = "") -> None:
+        if self._ended or self._stopping.is_set():
+            return
+        self._ended = True
+        if self._hub.reached:
+            # GNU parallel runs: it learns from its jobs' failure that there is nothing to wait for.
+            warn(f"the task can't go on: {reason}")
+            self._hub.end(f"{reason}; this job was not started")
+        else:
+            self.failure = WommError(f"the task can't begin: {reason}", hint)
+            self._news.set()

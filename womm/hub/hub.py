@@ -1,0 +1,104 @@
+"""The hub: a thread that takes the logins' calls, gives each job to a pod, and its output back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from womm.errors import WommError
+from womm.hub.calls import listen
+from womm.hub.core import Core, Settings
+from womm.output import warn
+from womm.pods import PodState
+
+# Seconds that the thread may take to begin, and to end.
+_PATIENCE = 5.0
+
+
+def _named(what: Mapping[str, Any]) -> str:
+    bug = what.get("exception")
+    return str(what["message"]) if bug is None else f"{what['message']}: {bug!r}"
+
+
+class Hub(threading.Thread):
+    """Serves the socket `hub` in the run's directory until stop().
+
+    `ready(names)` is called, in this thread, with the names of the pods that take jobs, whenever they
+    change; `tell(line)` with what the user should know.
+    """
+
+    def __init__(
+        self, settings: Settings, ready: Callable[[list[str]], None], tell: Callable[[str], None]
+    ) -> None:
+        super().__init__(name="hub", daemon=True)
+        self._settings, self._ready, self._tell = settings, ready, tell
+        self._loop = asyncio.new_event_loop()
+        self._listener = listen(settings.run / "hub")
+        self._core: Core | None = None
+        self._begun = threading.Event()
+
+    @property
+    def complaint(self) -> str:
+        """What the last try to reach a pod failed of, as long as none has been reached."""
+        return self._core.complaint if self._core is not None else ""
+
+    @property
+    def reached(self) -> bool:
+        """Whether a pod takes jobs, or did."""
+        return self._core is not None and self._core.reached
+
+    def run(self) -> None:
+        """Serve until stop()."""
+        asyncio.set_event_loop(self._loop)
+        # A bug is told in one line, and is no reason for the other jobs to fail.
+        self._loop.set_exception_handler(lambda _loop, what: warn(f"a bug of womm's: {_named(what)}"))
+        try:
+            self._loop.run_until_complete(self._serve())
+        except (OSError, WommError) as error:
+            warn(f"jobs can't be taken any more: {error}")
+        finally:
+            self._begun.set()
+            self._loop.close()
+
+    def see(self, pods: Sequence[PodState]) -> None:
+        """The task's pods are these now; to be called from any thread."""
+        self._call(lambda core: core.see(pods))
+
+    def end(self, reason: str) -> None:
+        """Start no further job: those that wait fail with `reason`."""
+        self._call(lambda core: core.end(reason))
+
+    def resized(self) -> None:
+        """The user's terminal has another size now: its jobs are told."""
+        self._call(lambda core: core.resized())
+
+    def leave(self, pod: str) -> None:
+        """End the channel to a pod that was reached by name."""
+        self._call(lambda core: core.leave(pod))
+
+    def stop(self) -> None:
+        """End all jobs and channels, and the thread."""
+        self._call(lambda core: core.stopping.set())
+        self.join(timeout=_PATIENCE)
+
+    def _call(self, what: Callable[[Core], None]) -> None:
+        self._begun.wait(_PATIENCE)
+        core = self._core
+        if core is not None:
+            with contextlib.suppress(RuntimeError):
+                # The loop is closed: nothing is left to be told.
+                self._loop.call_soon_threadsafe(what, core)
+
+    async def _serve(self) -> None:
+        self._core = core = Core(self._settings, self._ready, self._tell)
+        self._begun.set()
+        self._loop.add_reader(self._listener, core.accept, self._listener)
+        try:
+            await core.stopping.wait()
+        finally:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            await core.close()

@@ -1,0 +1,96 @@
+"""The jobs of one channel: their numbers, their credit, what the agent says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from womm.hub import frames
+from womm.hub.frames import Frame, Violation
+
+
+class Job(Protocol):
+    """What a channel has to know of a job."""
+
+    @property
+    def request(self) -> bytes:
+        """The payload of its RUN frame."""
+
+    def began(self, table: Table, number: int) -> None:
+        """It runs."""
+
+    def output(self, stream: int, data: bytes) -> None:
+        """It wrote to stdout (1) or stderr (2)."""
+
+    def credit(self, n: int) -> None:
+        """It takes `n` more bytes of stdin."""
+
+    def closed(self) -> None:
+        """It reads no more stdin."""
+
+    def exited(self, status: int) -> None:
+        """It has ended, with this wait status."""
+
+    def lost(self, reason: str, died: bool) -> None:
+        """It was lost with its pod, and no copy of it runs any more. `died`: the container did, by itself."""
+
+
+class Table:
+    """The jobs that run in one pod. `send` sends a frame to its agent."""
+
+    def __init__(self, pod: str, send: Callable[[bytes], None]) -> None:
+        self.pod, self.send = pod, send
+        self._jobs: dict[int, Job] = {}
+        self._credit: dict[tuple[int, int], int] = {}
+        self._number = 0
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def start(self, job: Job) -> None:
+        """Run a job; it is told what becomes of it."""
+        self._number += 1
+        number = self._number
+        self._jobs[number] = job
+        self._credit[number, 1] = self._credit[number, 2] = frames.WINDOW
+        self.send(frames.encode(frames.RUN, number, job.request))
+        job.began(self, number)
+
+    def give_credit(self, number: int, stream: int, n: int) -> None:
+        """`n` more bytes of a job's output may come."""
+        if number in self._jobs:
+            self._credit[number, stream] += n
+            self.send(frames.credit_for(number, stream, n))
+
+    def handle(self, frame: Frame) -> bool:
+        """Do what a frame from the agent says; returns whether a job has ended. Raises Violation."""
+        kind, number, payload = frame
+        job = self._jobs.get(number)
+        if job is None:
+            raise Violation(f"job {number} is not its own")
+        if kind in (frames.STDOUT, frames.STDERR):
+            stream = 1 if kind == frames.STDOUT else 2
+            self._credit[number, stream] -= len(payload)
+            if self._credit[number, stream] < 0:
+                raise Violation(f"more output of job {number} than it has credit for")
+            job.output(stream, payload)
+        elif kind == frames.CREDIT:
+            job.credit(frames.number(payload))
+        elif kind == frames.CLOSED:
+            job.closed()
+        elif kind == frames.EXIT:
+            status = frames.number(payload)
+            del self._jobs[number], self._credit[number, 1], self._credit[number, 2]
+            job.exited(status)
+            return True
+        else:
+            raise Violation(f"a frame of type {kind}")
+        return False
+
+    def lose(self, reason: str, died: bool) -> None:
+        """All jobs are lost, and over: see Job.lost."""
+        lost = list(self._jobs.values())
+        self._jobs.clear()
+        self._credit.clear()
+        for job in lost:
+            job.lost(reason, died)

@@ -1,0 +1,86 @@
+"""Why the cluster takes no such pod, and the way out: what admission says, understood (pure)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# A denial of the pod itself. `pods is forbidden: User … cannot create` is the user's, and proves nothing.
+_DENIED = re.compile(
+    r"""(?: pods?\ "[^"]*"\ is\ (?:forbidden|invalid): | (?=admission\ webhook\ "[^"]*"\ denied) )
+    \s* (?P<reason>.*)""",
+    re.DOTALL | re.IGNORECASE | re.VERBOSE,
+)
+# It goes by itself: the account of a namespace that has just been made.
+_PASSING = re.compile(r"error looking up service account")
+# A quota that counts what the pod does not say; a default that is less than the pod asks for.
+_DEMANDS_LIMIT = re.compile(r"must specify [a-z.,-]*limits\.cpu\b|must be less than or equal to cpu limit")
+
+# What is found in a reason, and the way out of it.
+_WAYS_OUT = (
+    (
+        r"violates PodSecurity|pod security policy",
+        "jobs that run as root (setup --as-root) need a namespace whose label"
+        " pod-security.kubernetes.io/enforce is not `restricted`: set up again without --as-root, or ask who"
+        " may change the label",
+    ),
+    (
+        r"exceeded quota.*ephemeral-storage|to ephemeral-storage limit|maximum ephemeral-storage",
+        "the copy of the directory takes that much of a node's disk: leave something out (.wommignore), or"
+        " womm setup --share none",
+    ),
+    (
+        r"exceeded quota",
+        "ask for less (--kube-cpu, --kube-mem), wait until other pods of the namespace have ended, or have"
+        " its ResourceQuota raised",
+    ),
+    (
+        r"must specify",
+        "the namespace needs a LimitRange with a default for it: ask who made its ResourceQuota",
+    ),
+    (
+        r"usage per (Container|Pod)|limit to request ratio",
+        "keep to the namespace's LimitRange: --kube-cpu N, --kube-mem N",
+    ),
+    (r"admission webhook", "it is a rule of this cluster's own: ask who made it"),
+)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why no such pod is taken, in Kubernetes' own words, and the way out.
+
+    `demands_limit`: it would be, with a limit of its cpus.
+    """
+
+    reason: str
+    hint: str = ""
+    demands_limit: bool = False
+
+
+def understand(text: str) -> Refusal | None:
+    """What `text`, an error or a condition of Kubernetes', says against a pod; None: nothing that lasts."""
+    denied = _DENIED.search(text)
+    if denied is None or _PASSING.search(text):
+        return None
+    reason = " ".join(denied["reason"].split())
+    hint = next((hint for pattern, hint in _WAYS_OUT if re.search(pattern, reason)), "")
+    return Refusal(reason, hint, _DEMANDS_LIMIT.search(reason) is not None)
+
+
+def is_open(text: str) -> bool:
+    """Whether `text`, an error of trying a pod, leaves open what becomes of a deployment's pods.
+
+    Its user may create deployments, but no pods; a webhook knows no dry run, or is out of reach for now.
+    """
+    return re.search(r"^Error from server \((Forbidden|BadRequest|InternalError)\)", text) is not None
+
+
+def of_deployment(deployment: Mapping[str, Any]) -> Refusal | None:
+    """Why the cluster makes no more pods for this deployment; None if it does."""
+    for condition in deployment.get("status", {}).get("conditions", []):
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            return understand(str(condition.get("message", "")))
+    return None

@@ -1,0 +1,167 @@
+"""The questions before the shell, through prompts: each one that no flag has answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from womm import here, image, prompts
+from womm.checks.finding import Finding
+from womm.checks.survey import place
+from womm.config import COPIES, Project
+from womm.engine import Engine
+from womm.errors import WommError
+from womm.image import Account
+from womm.kubectl import Kube, KubeChoice, contexts, resolve
+from womm.output import progress, warn
+from womm.prompts import Choice
+from womm.wizard import answers
+from womm.wizard.answers import Answers
+
+# No Secret is called so.
+_NONE = "-"
+
+
+class NeverMind(Exception):
+    """The user wants nothing to be changed."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is known before the first question: `usual` holds the defaults, `choice` where the cluster is."""
+
+    directory: str
+    account: Account
+    engine: Engine
+    findings: Sequence[Finding]
+    earlier: Project | None
+    usual: Answers
+    choice: KubeChoice
+
+
+def tell(findings: Sequence[Finding]) -> None:
+    """Show what is missing, each with its way out."""
+    for found in findings:
+        warn(f"{found.name}: {found.text}")
+        warn(f"→ {found.fix}")
+
+
+def changed(earlier: Project) -> list[str]:
+    """Which parts of an earlier setup shall change."""
+    progress(f"womm: {earlier.directory} is set up already ({earlier.image})")
+    return prompts.several("What shall change? (nothing marked: all is kept)", answers.parts(earlier))
+
+
+def leftover(saved: bool) -> str:
+    """What to do with what an earlier setup has left. Raises NeverMind."""
+    what = "its image is not pushed yet" if saved else "what was installed in its shell is kept"
+    progress(f"womm: an earlier setup of this directory was not finished; {what}")
+    answer = prompts.select("Go on with it?", answers.leftovers(saved), answers.RESUME)
+    return _or_never_mind(answer)
+
+
+def complete(given: Answers, scene: Scene, try_out: Callable[[str], None]) -> tuple[Answers, Kube]:
+    """Ask for the answers that are not given. `try_out` tries a prefix, and raises WommError.
+
+    Raises NeverMind.
+    """
+    share = given.share or _share(scene)
+    kube, findings = _place(given, scene)
+    if share in COPIES:
+        tell(answers.eager_lacks(findings)[1])
+    secret = _secret(kube) if given.pull_secret is None else given.pull_secret
+    base = given.base_image or prompts.text(
+        "Base image", scene.usual.base_image or "", answers.base_complaint
+    )
+    prefix = _prefix(given.prefix, scene.usual.prefix or "", try_out)
+    made = Answers(share, kube.context, kube.namespace, secret, base, prefix)
+    return made, kube
+
+
+def _or_never_mind(answer: str) -> str:
+    if answer == answers.NEVER_MIND:
+        raise NeverMind
+    return answer
+
+
+def _share(scene: Scene) -> str:
+    lacks, waiting = answers.eager_lacks(scene.findings)
+    lacks = here.unshareable(scene.directory) or lacks
+    choices = answers.shares(lacks, "the file server has to be made first" if waiting else "")
+    usual = answers.recommended(choices, scene.usual.share)
+    return _or_never_mind(prompts.select("How shall pods see this directory?", choices, usual))
+
+
+def _place(given: Answers, scene: Scene) -> tuple[Kube, Sequence[Finding]]:
+    # Asks until the place will do, unless nothing is left to be asked.
+    looked_at = usual = resolve(scene.choice)
+    while True:
+        context = given.context or _context(usual.context, usual.kubeconfig)
+        if context != usual.context:
+            usual = resolve(KubeChoice(None, context, usual.kubeconfig))
+        namespace = given.namespace or prompts.text("Namespace", usual.namespace, _empty)
+        kube = replace(usual, namespace=namespace)
+        chosen = KubeChoice(kube.namespace, kube.context, kube.kubeconfig)
+        findings = scene.findings if kube == looked_at else place(chosen)
+        lacking = answers.stopping(findings, None)
+        if not lacking:
+            return kube, findings
+        tell(lacking)
+        if given.context and given.namespace:
+            raise WommError("the cluster can't be used so", "another --context or --namespace")
+
+
+def _context(usual: str, kubeconfig: str | None) -> str:
+    names = contexts(kubeconfig)
+    if len(names) < 2:
+        return usual
+    return prompts.select("Kubernetes context", [Choice(name, name) for name in names], usual)
+
+
+def _empty(line: str) -> str:
+    return "" if line.strip() else "a name, please"
+
+
+def _secret(kube: Kube) -> str:
+    # Where they can't be listed, or there are none, there is nothing to choose.
+    names: list[str] = []
+    for kind in ("dockerconfigjson", "dockercfg"):
+        selector = f"type=kubernetes.io/{kind}"
+        try:
+            found = kube.run("get", "secrets", "--field-selector", selector, "--output", "name").text
+        except WommError:
+            return ""
+        names += [line.removeprefix("secret/") for line in found.split()]
+    if not names:
+        return ""
+    choices = [Choice(_NONE, "none"), *(Choice(name, name) for name in names)]
+    answer = prompts.select("Image pull secret", choices, _NONE)
+    return "" if answer == _NONE else answer
+
+
+def _prefix(given: str | None, usual: str, try_out: Callable[[str], None]) -> str:
+    if given is not None:
+        try_out(given)
+        return given
+    while True:
+        line = prompts.text("Registry prefix, where the image is pushed", usual, _prefix_complaint)
+        prefix = image.check_prefix(line)
+        if answers.is_public(prefix) and not prompts.confirm(
+            f"{prefix} names no host, and the engine's default registry is public. Push there?"
+        ):
+            continue
+        try:
+            try_out(prefix)
+        except WommError as refused:
+            warn(refused.message)
+            warn(f"→ {refused.hint}")
+            continue
+        return prefix
+
+
+def _prefix_complaint(line: str) -> str:
+    try:
+        image.check_prefix(line)
+    except WommError as error:
+        return f"{error.message}: {error.hint}"
+    return ""

@@ -1,0 +1,152 @@
+"""From flags and questions to one order: the only place where `--yes` and the wizard differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from womm import here, image
+from womm.checks.finding import Finding
+from womm.config import COPIES
+from womm.errors import WommError
+from womm.kubectl import Kube, KubeChoice, contexts, resolve
+from womm.output import progress
+from womm.testbed import kept
+from womm.wizard import answers, ask, notes, sharing
+from womm.wizard.answers import Answers
+from womm.wizard.ask import NeverMind, Scene
+from womm.wizard.order import COMMANDS, KEEP, RESUME, SHELL, Flags, Order, is_of
+
+
+def check_flags(flags: Flags, directory: str, usual: Answers, asking: bool) -> None:
+    """Refuse what can be seen to be wrong or missing before anything is looked at. Raises WommError."""
+    given = flags.given
+    if given.share in answers.LATER:
+        raise WommError(f"--share {given.share} comes later", "--share eager, syncback or none")
+    share = given.share or ("" if asking else usual.share)
+    if share in COPIES and (why := here.unshareable(directory)):
+        raise WommError(f"{directory} can't be shared: {why}", "--share none, or another directory")
+    if given.prefix and answers.is_public(given.prefix):
+        raise WommError(
+            f"--prefix {given.prefix} names no host: the engine's default registry is public",
+            "--prefix HOST/…: say the registry's host, even if you mean that one",
+        )
+    if asking:
+        return
+    # A pull secret is asked for only where there are some, and kubectl has its own defaults.
+    had = Answers(pull_secret="")
+    had = had.over(usual).over(Answers(context="", namespace="")) if flags.yes else had
+    lacking = given.over(had).lacking()
+    if not (flags.yes or flags.recipe or flags.resume):
+        lacking.append("--run")
+    if lacking:
+        why = "" if flags.yes else "there is no terminal to ask on, and "
+        ways = ["--yes takes the defaults"] if not flags.yes else []
+        ways += ["--prefix REGISTRY/, --image NAME or --load COMMAND says how the nodes get the image"]
+        raise WommError(f"{why}answers are missing: {', '.join(lacking)}", "; ".join(ways))
+
+
+def check_findings(
+    flags: Flags, findings: Sequence[Finding], usual: Answers, choice: KubeChoice, asking: bool
+) -> None:
+    """Refuse a setup for which something is missing; what a question may still mend is left to it."""
+    share = flags.given.share or (None if asking else usual.share)
+    mendable: set[str] = set()
+    if asking and flags.given.namespace is None:
+        mendable |= {"namespace", "rights"}
+    if asking and flags.given.context is None and len(contexts(choice.kubeconfig)) > 1:
+        mendable |= {"cluster"}
+    lacking = [found for found in answers.stopping(findings, share) if found.name not in mendable]
+    if len(lacking) == 1:
+        raise WommError(lacking[0].text, lacking[0].fix)
+    if lacking:
+        listed = "".join(f"\n  {found.name}: {found.text}\n  → {found.fix}" for found in lacking)
+        raise WommError(f"this is missing for a setup:{listed}", "`womm doctor` looks again")
+
+
+def by_flags(flags: Flags, scene: Scene) -> Order:
+    """Complete the order without a question. Raises WommError."""
+    complete = flags.given.over(scene.usual)
+    if complete.share in COPIES:
+        ask.tell(answers.eager_lacks(scene.findings)[1])
+    way = RESUME if flags.resume else COMMANDS
+    if scene.earlier is not None and not flags.about_image and is_of(scene.earlier, scene.account):
+        way = KEEP
+        progress(f"womm: the image is kept ({scene.earlier.image}); --base-image or --run make another")
+    limit = _limit(flags, scene, complete.share, asking=False)
+    order = _order(flags, scene, complete, resolve(scene.choice), way, limit=limit)
+    if way != KEEP:
+        image.try_push(order.engine, order.tag)
+    return order
+
+
+def by_questions(flags: Flags, scene: Scene) -> Order:
+    """Complete the order with the user. Raises NeverMind, and WommError."""
+    given, earlier = flags.given, scene.earlier
+    way = COMMANDS if flags.recipe else SHELL
+    left = kept.find(scene.engine, scene.directory)
+    afresh = False
+    if flags.resume:
+        way = RESUME
+    elif left is not None and left.by == "shell":
+        afresh = ask.leftover(saved=not left.container) == answers.AFRESH
+        way = way if afresh else RESUME
+    if way == RESUME:
+        given = given.over(notes.read(scene.directory))
+    base = None
+    if earlier is not None:
+        changed = ask.changed(earlier) if way == SHELL else []
+        if way == SHELL and not changed and given == Answers() and not flags.about_image:
+            raise NeverMind
+        given = given.over(answers.kept(earlier, changed))
+        if answers.IMAGE in changed:
+            base = earlier.image
+        elif way == SHELL and not {answers.BASE} & set(changed) and not flags.about_image:
+            way = KEEP if is_of(earlier, scene.account) else SHELL
+    if flags.recipe.dockerfile is not None:
+        given = given.over(Answers(base_image=scene.usual.base_image))
+    refused = way == RESUME and not (left is not None and left.container)
+    if flags.given.prefix is None and way != KEEP and (refused or not given.prefix):
+        # What could not be pushed there may have to go elsewhere; an image that was loaded went nowhere.
+        given = replace(given, prefix=None)
+
+    def try_out(prefix: str) -> None:
+        if way != KEEP:
+            image.try_push(scene.engine, _tag(flags, scene, prefix))
+
+    complete, kube = ask.complete(given, scene, try_out)
+    limit = _limit(flags, scene, complete.share, asking=True)
+    order = _order(flags, scene, complete, kube, way, limit=limit)
+    return replace(order, base=base or order.base, afresh=afresh)
+
+
+def _limit(flags: Flags, scene: Scene, share: str | None, asking: bool) -> int:
+    if share not in COPIES:
+        return sharing.permitted(flags.share_limit, scene.earlier)
+    return sharing.agree(Path(scene.directory), flags.share_limit, scene.earlier, asking)
+
+
+def _order(flags: Flags, scene: Scene, complete: Answers, kube: Kube, way: str, *, limit: int) -> Order:
+    return Order(
+        directory=scene.directory,
+        account=scene.account,
+        engine=scene.engine,
+        answers=complete,
+        kube=kube,
+        way=way,
+        base=complete.base_image or "",
+        tag="" if way == KEEP else _tag(flags, scene, complete.prefix or ""),
+        flags=flags,
+        earlier=scene.earlier,
+        share_limit=limit,
+    )
+
+
+def _tag(flags: Flags, scene: Scene, prefix: str) -> str:
+    if not (prefix or flags.image or flags.load):
+        # It would go to the engine's default registry.
+        raise WommError(
+            "nothing says where the image goes", "--prefix REGISTRY/, --image NAME or --load COMMAND"
+        )
+    return image.full_name(flags.image or f"{prefix}{image.repository(scene.directory)}", scene.directory)

@@ -1,0 +1,208 @@
+"""A task at work: its pods, and the hub's way to them; what parallel and shell have in common."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from womm import config, server, signals
+from womm.config import Project
+from womm.errors import WommError
+from womm.follow import Follower
+from womm.kubectl import Kube, KubeChoice, resolve
+from womm.manifests import Share, TaskSpec
+from womm.output import progress
+from womm.preflight import Preflight
+from womm.process import tool
+from womm.runs import Run, raise_file_limit, sweep
+from womm.shares import copy, limit
+from womm.shares.look import Look, look_at
+from womm.task import create
+from womm.values import Workers
+
+if TYPE_CHECKING:
+    from womm.hub.hub import Hub
+    from womm.hub.job import Rules
+    from womm.shares.home import Home
+
+#: The annotation that shows the command is for people: its beginning is enough.
+_SHOWN = 1000
+#: Exit status of a run that would have ended with 0, had what its jobs changed not been changed here, too.
+CONFLICTS = 120
+# Seconds of cleaning up after which the user is told what takes so long.
+_SLOW = 3.0
+
+
+@dataclass(frozen=True)
+class Here:
+    """Where the task's user is: the directory, what setup remembered of it, the cluster.
+
+    `look` is what a share by copy would send; None where there is none.
+    """
+
+    directory: Path
+    project: Project
+    kube: Kube
+    look: Look | None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task at work; `home` is the way home of what its jobs change, where it comes home."""
+
+    hub: Hub
+    home: Home | None
+
+    def status(self, status: int) -> int:
+        """The run's exit status, once all is taken back; its jobs ended with `status`."""
+        return CONFLICTS if status == 0 and self.home is not None and self.home.conflicts else status
+
+
+def prepare(choice: KubeChoice, workers: Workers, trust: bool) -> Here:
+    """Find out where we are, before anything is begun. Raises WommError for what can't work.
+
+    `trust`: the directory's .womm is taken whoever made it.
+    """
+    sweep()
+    directory = config.working_directory()
+    project = config.load(directory, trust)
+    if project.share not in (*config.COPIES, "none"):
+        raise WommError(f"--share {project.share} comes later", "womm setup --share eager, syncback or none")
+    kube = resolve(choice.over(project.choice))
+    for name in ("kubectl", "perl", "bash"):
+        tool(name)
+    raise_file_limit(workers.pods, workers.slots)
+    look = look_at(Path(project.directory)) if project.share in config.COPIES else None
+    if look is not None:
+        limit.demand(project, look)
+    return Here(directory, project, kube, look)
+
+
+@contextmanager
+def taken_back() -> Iterator[ExitStack]:
+    """A stack of what has to be undone at the end, whatever ends it."""
+    slow = threading.Timer(_SLOW, progress, ("womm: cleaning up …",))
+    slow.daemon = True
+    with ExitStack() as undo:
+        undo.callback(slow.cancel)
+        try:
+            yield undo
+        finally:
+            signals.shield()
+            slow.start()
+
+
+def new_run(undo: ExitStack) -> Run:
+    """A new run; `undo` takes back what it will have recorded, and ends it."""
+    # A thing and its undo step are not to be parted by a signal.
+    with signals.held():
+        run_ = Run()
+        undo.callback(run_.close)
+        undo.callback(run_.take_back)
+    return run_
+
+
+def start(
+    run_: Run,
+    workers: Workers,
+    here: Here,
+    undo: ExitStack,
+    *,
+    rules: Rules,
+    ready: Callable[[list[str]], None],
+) -> Task:
+    """Make the task, and wait until a first pod takes jobs; `undo` and the run's end take it all back.
+
+    `ready` is called, in another thread, with the names of the pods that take jobs. Raises WommError.
+    """
+    look = here.look
+    found = server.wait_for(here.kube) if look is not None else None
+    others = {found.pod: server.CONTAINER} if found is not None else {}
+    share = None
+    if found is not None and look is not None:
+        back = here.project.share == config.SYNCBACK
+        share = copy.plan(found, Path(here.project.directory), look, back)
+    spec = _spec(run_.task, workers, here, share)
+    preflight = Preflight(here.kube, run_, spec)
+    preflight.start()
+    hub = _hub(run_, workers, here, rules=rules, others=others, ready=ready)
+    # What runs on this machine is ended before the pods are.
+    with signals.held():
+        hub.start()
+        undo.callback(hub.stop)
+    home = None
+    if found is not None and share is not None and look is not None:
+        home = copy.push(here.kube, run_, found, share, look=look, permitted=preflight.result)
+        hub.leave(found.pod)
+    if home is not None:
+        undo.callback(home.bring)
+    # Not before: the follower would miss the deployment, and its questions outlive a cluster's silence.
+    spec = preflight.result()
+    follower = Follower(here.kube, spec, hub)
+    # The watch starts while the task is created: each kubectl takes its time.
+    with signals.held():
+        follower.start()
+        undo.callback(follower.stop)
+    create(here.kube, run_, spec)
+    follower.wait_for_pod(workers.pending_timeout)
+    return Task(hub, home)
+
+
+def _hub(
+    run_: Run,
+    workers: Workers,
+    here: Here,
+    *,
+    rules: Rules,
+    others: Mapping[str, str],
+    ready: Callable[[list[str]], None],
+) -> Hub:
+    # Here, not above: it takes 0.15 s, which other verbs can do without.
+    from womm.hub.core import Settings  # noqa: PLC0415
+    from womm.hub.hub import Hub  # noqa: PLC0415
+
+    settings = Settings(
+        kube=here.kube,
+        task=run_.task,
+        run=run_.path,
+        slots=workers.slots,
+        directory=os.fsencode(here.directory),
+        shell=os.fsencode(os.environ.get("SHELL", "")),
+        rules=rules,
+        environment=run_.environment,
+        dead_man=workers.lost_after,
+        transport=workers.transport,
+        others=others,
+    )
+    return Hub(settings, ready, lambda line: progress(f"womm: {line}"))
+
+
+def _spec(task: str, workers: Workers, here: Here, share: Share | None) -> TaskSpec:
+    project = here.project
+    return TaskSpec(
+        id=task,
+        directory=str(here.directory),
+        command=_shown(workers.command),
+        image=project.image,
+        arch=project.arch,
+        pods=workers.pods,
+        cpu=workers.cpu,
+        memory=workers.memory,
+        uid=project.uid,
+        gid=project.gid,
+        user=project.user,
+        home=project.home,
+        node_selector=tuple(workers.node_selector.items()),
+        tolerations=workers.tolerations,
+        share=share,
+        pull_secret=project.pull_secret,
+    )
+
+
+def _shown(command: Sequence[str]) -> str:
+    return " ".join(command).encode(errors="replace").decode()[:_SHOWN]
