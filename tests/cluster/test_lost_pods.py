@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -44,10 +46,13 @@ def test_ten_pods_deleted_by_force_cost_500_jobs_nothing(
     assert sorted(int(row[0]) for row in joblog(log)) == list(range(1, 501))
     assert {row[6] for row in joblog(log)} == {"0"}
     assert set(register.most.values()) == {1}
-    # Some did run twice, and the user is told of each; so he is of those lost before they had signed in.
+    # Some did run twice, and the user is told of each. He may be told of more: what was on its way to a pod
+    # that had begun to end never signed in there. Of all these there are no more than the pod has jobslots.
     again = sum(count - 1 for count in register.runs.values())
-    assert again > 0
-    assert again <= done.messages.count("its job runs again") <= len(victims) * 3
+    told = Counter(re.findall(r"(\S+) was lost \(.*\): its job runs again", done.messages))
+    assert 0 < again <= sum(told.values()) == done.messages.count("its job runs again")
+    assert set(told) <= victims
+    assert max(told.values()) <= 3
 
 
 @pytest.mark.parametrize("how", [FORCE, ("--wait=false",)], ids=["force", "gracefully"])
