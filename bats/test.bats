@@ -65,6 +65,13 @@ run_tests() {
   [[ ${lines[-1]} == '1 passed, 1 failed' ]]
 }
 
+@test "test: what failed is told once more at the end, of all kinds" {
+  has_tests tests/test_unit.py 'def test_one(): assert False'
+  bats_reports 1 1..3 '# of another' 'not ok 1 a' '# why' 'ok 2 b' '# of b' 'not ok 3 c'
+  run_tests unit bats
+  [[ $output == *$'\nFAILED tests.test_unit.test_one\nnot ok 1 a\n# why\nnot ok 3 c\nunit: 0 passed, 1 failed\n'* ]]
+}
+
 @test "test: a skipped test fails the run and is named as skipped" {
   has_tests tests/test_unit.py 'import pytest' '@pytest.mark.skip' 'def test_one(): pass'
   run_tests unit
