@@ -2,7 +2,8 @@
 
 3 hosts × 3 slots run `echo {}`, under the same GNU parallel, in turns. The rate is read from the
 joblog of a long run, from the moment on at which all hosts work: pods' start and GNU parallel's
-own are not in it. The client's cpu per job is the difference of a long run and a short one.
+own are not in it. The client's cpu per job is the difference of a long run and a short one, and so is
+what each part of the whole machine spends on a job of womm's.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from bench.figures import Bound, Report, Table, amount, medians, per_job, read_joblog, steady_rate
 from bench.measure import Wrong, measured
 from bench.place import HERE, PARALLEL, Bench, good
+from bench.where import watched
 
 TITLE = "jobs per second, 3 pods × 3 slots, `echo {}`"
 
@@ -38,6 +40,7 @@ def run(bench: Bench) -> Report:
     with bench.pods(len(_HOSTS)) as pods:
         rivals = list(_rivals(bench, pods))
         rounds = [_round(bench, rivals) for _ in range(bench.rounds(5))]
+        parts = _parts(bench, rivals[0])
     middle = medians(rounds)
     womm = middle["womm/s"]
     rows = [
@@ -62,7 +65,7 @@ def run(bench: Bench) -> Report:
         "zero-cost ssh: sh runs the command on this machine; what it runs counts as the client's cpu.",
         "floor: the job is a program that ends at once.",
     ]
-    return Report(TITLE, [Table(columns, rows)], bounds, notes)
+    return Report(TITLE, [Table(columns, rows), parts], bounds, notes)
 
 
 def _rivals(bench: Bench, pods: list[str]) -> Iterator[Rival]:
@@ -85,6 +88,22 @@ def _round(bench: Bench, rivals: list[Rival]) -> dict[str, float]:
         figures[f"{rival.name}/s"] = rate
         figures[f"{rival.name} cpu"] = 1000 * per_job((rival.short, short), (rival.long, long))
     return figures
+
+
+def _parts(bench: Bench, womm: Rival) -> Table:
+    """Where the machine's cpu goes, all of the cluster included, in two more runs of womm's."""
+    spent = []
+    for count in (womm.short, womm.long):
+        with watched() as told:
+            _jobs(bench, womm, count)
+        spent.append(told())
+    short, long = spent
+    costs = {
+        part: 1000 * per_job((womm.short, short.get(part, 0.0)), (womm.long, seconds))
+        for part, seconds in long.items()
+    }
+    rows = [(part, amount(cost, "ms")) for part, cost in sorted(costs.items(), key=lambda item: -item[1])]
+    return Table(("where the machine's cpu goes", "per job of womm's"), rows)
 
 
 def _jobs(bench: Bench, rival: Rival, count: int) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from websockets.asyncio.client import connect
 from womm.hub import frames
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from bench import report, standin
+from bench import report, standin, where
 from bench.figures import Bound, Job, Report, Table, amount, medians, per_job, read_joblog, steady_rate
 
 JOBLOG = (
@@ -167,3 +168,18 @@ def test_the_stand_in_acknowledges_much_input_unasked() -> None:
     assert agent.take(half) == frames.acknowledge(2 * len(half))
     with pytest.raises(frames.Violation):
         agent.take(b"\xff" * 9)
+
+
+def test_a_processs_role_is_told_by_its_command_line() -> None:
+    assert where.role("perl /x/womm/vendor/parallel --profile /dev/null") == "GNU parallel"
+    assert where.role("/x/python /x/womm --namespace a parallel --kube-pods 3") == "womm: the hub"
+    assert where.role("/usr/bin/containerd-shim-runc-v2 -namespace k8s.io") == "containerd and its shims"
+    assert where.role("etcd") == "the rest of the cluster and of the machine"
+
+
+def test_what_a_process_spends_is_seen_though_it_ends_meanwhile() -> None:
+    program = "import time\nuntil = time.process_time() + 0.6\nwhile time.process_time() < until: pass"
+    with where.watched() as told:
+        subprocess.run([sys.executable, "-c", program, "vendor/parallel"], check=True)
+    assert told()["GNU parallel"] >= 0.1
+    assert told()["GNU parallel"] + told()[where.BRIEF] >= 0.5
