@@ -43,7 +43,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a login asks for. `host` is the pod that GNU parallel named; `seq` the job's number there, or 0."""
+    """What a login asks for. `host` is the pod that GNU parallel named; `seq` the job's number, or 0."""
 
     host: str
     command: bytes
