@@ -83,7 +83,7 @@ def page(title: str, rows: Sequence[Row], notes: Notes) -> str:
         theirs = by_place[name]
         chosen = lanes(theirs)
         jobs += [_job(row, len(pods), lane, begun) for row, lane in zip(theirs, chosen, strict=True)]
-        pods.append({"name": harmless(name), "lanes": max(chosen) + 1})
+        pods.append({"name": _text(name), "lanes": max(chosen) + 1})
     slots = notes.slots or sum(pod["lanes"] for pod in pods)
     failed = sorted((row for row in rows if row.failed), key=lambda row: row.seq)
     slowest = sorted(rows, key=lambda row: (-row.seconds, row.seq))[:LISTED]
@@ -91,7 +91,7 @@ def page(title: str, rows: Sequence[Row], notes: Notes) -> str:
         loader=PackageLoader("womm"), undefined=StrictUndefined, autoescape=True, trim_blocks=True
     )
     return environment.get_template("timeline.html.j2").render(
-        title=title,
+        title=_text(title),
         words=_words(rows, by_place, slots, begun),
         data={"wall": round(wall(rows), 3), "pods": pods, "jobs": jobs},
         tables=[
@@ -128,9 +128,13 @@ def _job(row: Row, pod: int, lane: int, begun: float) -> list[Any]:
     return [row.seq, pod, lane, round(row.start - begun, 3), row.seconds, how, _shown(row.command)]
 
 
-def _shown(command: str) -> str:
+def _text(text: str) -> str:
     # Bytes that are no UTF-8 become U+FFFD: the page is UTF-8, and so is JSON.
-    text = harmless(command.encode(errors="surrogateescape").decode(errors="replace"))
+    return harmless(text.encode(errors="surrogateescape").decode(errors="replace"))
+
+
+def _shown(command: str) -> str:
+    text = _text(command)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
@@ -161,6 +165,6 @@ def _cells(row: Row, begun: float, notes: Notes) -> tuple[str, ...]:
         duration(row.seconds),
         f"+ {duration(row.start - begun)}",
         row.how if row.failed else "well",
-        harmless(place(row, notes)),
+        _text(place(row, notes)),
         _shown(row.command),
     )

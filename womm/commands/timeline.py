@@ -32,14 +32,9 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         timeline.demand(Path(options.output))
     name = options.joblog.removeprefix("womm-task-")
     rows, notes = joblogs.find(name)
-    text = timeline.page(title(name), rows, timeline.read_notes(notes))
+    text = timeline.page(f"womm: {name}", rows, timeline.read_notes(notes))
     if options.output is None:
         data(text)
     else:
         timeline.write(Path(options.output), text)
     return 0
-
-
-def title(name: str) -> str:
-    """The page's title for a run's id, or a joblog's file."""
-    return f"womm: {os.fsencode(name).decode(errors='replace')}"
