@@ -41,6 +41,9 @@ _NO_LOG = frozenset(
     }
 )  # fmt: skip
 
+# With -u and a joblog GNU parallel writes no rows into such a file of results (sub print).
+_TABLES = re.compile(r"\.(csv|tsv|json)$", re.IGNORECASE)
+
 _APPENDING = frozenset({"resume", "resume-failed", "retry-failed"})
 _REPLACEMENTS = frozenset({"I", "parens", "replace", "rpl"})
 _REPLACED = re.compile(r"\{.*\}", re.DOTALL)
@@ -78,10 +81,11 @@ def log_of(tokens: Sequence[Token]) -> Log:
     names = {token.name for token in tokens}
     values = [token.value for token in tokens if token.name == "joblog"]
     given = values[-1] if values else None
+    tables = any(token.name == "results" and _TABLES.search(token.value or "") for token in tokens)
     return Log(
         given=given,
         appends=bool(_APPENDING & names) or (given or "").startswith("+"),
-        addable=given is None and not _NO_LOG & names,
+        addable=given is None and not tables and not _NO_LOG & names,
         again=_again(tokens, names),
     )
 
