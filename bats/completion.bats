@@ -126,6 +126,20 @@ lists() {
   becomes 'womm setup a<TAB>' 'womm setup a'
 }
 
+@test "completion: the kept runs for womm timeline, or a joblog's file" {
+  mkdir -p "$HOME/.local/state/womm/joblogs" state/womm/joblogs
+  touch "$HOME/.local/state/womm/joblogs/"{abcdefgh.tsv,abcdefgh.places,xyzxyzxy.tsv} state/womm/joblogs/stateful.tsv own.log
+  unset XDG_STATE_HOME
+  becomes 'womm timeline abc<TAB>' 'womm timeline abcdefgh '
+  tab 'womm timeline <TAB><TAB>'
+  lists abcdefgh xyzxyzxy
+  becomes 'womm timeline ow<TAB>' 'womm timeline own.log '
+  becomes 'womm timeline abcdefgh --output ow<TAB>' 'womm timeline abcdefgh --output own.log '
+  becomes 'womm parallel --timeline ow<TAB>' 'womm parallel --timeline own.log '
+  export XDG_STATE_HOME=$PWD/state
+  becomes 'womm timeline st<TAB>' 'womm timeline stateful '
+}
+
 @test "completion: redirections are to files and don't count as words" {
   touch a-file
   becomes 'womm parallel <a-<TAB>' 'womm parallel <a-file '

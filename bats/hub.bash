@@ -5,8 +5,8 @@
 load pod
 
 # start_hub: have a hub, $HUB, that runs here by sh, in $WORK, what each login asks for, on the login's own streams, and
-# tells its status. A job whose login goes gets TERM. Hosts are noted in $BED/calls, a line each. The host `lost` gets
-# no answer the first time.
+# tells its status. A job whose login goes gets TERM. Hosts are noted in $BED/calls, a line each, and the jobs' numbers
+# in $BED/calls-numbers. The host `lost` gets no answer the first time.
 start_hub() {
   python3 - "$WOMM_RUN/hub" "$BED/calls" "$WORK" <<'PYTHON' >"$BED/hub-log" 2>&1 3>&- &
 import os, socket, struct, subprocess, sys, threading
@@ -27,11 +27,13 @@ def serve(login):
     text, streams, _, _ = socket.recv_fds(login, 65536, 3)
     while len(text) < 4 or len(text) < 4 + struct.unpack("<I", text[:4])[0]:
         text += login.recv(65536)
-    host, command = text[4:].split(b"\0", 1)
+    host, number, command = text[4:].split(b"\0", 2)
     with open(calls, "a+b", 0) as file:
         file.seek(0)
         lost = host == b"lost" and host not in file.read().split()
         file.write(host + b"\n")
+    with open(f"{calls}-numbers", "ab", 0) as file:
+        file.write(number + b"\n")
     if lost:
         job = None
     else:

@@ -11,6 +11,8 @@ load hub
 
 setup() {
   make_run
+  # That of a GNU parallel in whose job these tests may run.
+  unset PARALLEL_SEQ
 }
 
 teardown() {
@@ -63,14 +65,20 @@ parallel() {
   for status_wanted in 0 3 255; do
     stand_in "\\x$(printf %02x "$status_wanted")\\0\\0\\0"
     run "-$status_wanted" login pod1 -- exec perl -X -e 'a  b' </dev/null
-    printf 'pod1\0exec perl -X -e a  b' | cmp - "$BED/asked"
+    printf 'pod1\0\0exec perl -X -e a  b' | cmp - "$BED/asked"
   done
+}
+
+@test "login.pl: the job's number goes with it, if GNU parallel has told one" {
+  stand_in '\0\0\0\0'
+  PARALLEL_SEQ=4711 login pod1 -- x </dev/null >/dev/null 2>&1
+  printf 'pod1\x004711\0x' | cmp - "$BED/asked"
 }
 
 @test "login.pl: ssh's options before the host are passed over" {
   stand_in '\0\0\0\0'
   login -l me -p 22 -q -o X=y pod1 echo -l ran </dev/null >/dev/null 2>&1
-  printf 'pod1\0echo -l ran' | cmp - "$BED/asked"
+  printf 'pod1\0\0echo -l ran' | cmp - "$BED/asked"
 }
 
 @test "login.pl: the hub has its three streams" {
@@ -86,7 +94,7 @@ parallel() {
   text=$(every_byte && head -c 120000 /dev/zero | tr '\0' x)
   stand_in '\0\0\0\0'
   login pod1 -- "$text" "$text" "$text" "$text" "$text" </dev/null >/dev/null 2>&1
-  printf 'pod1\0%s %s %s %s %s' "$text" "$text" "$text" "$text" "$text" | cmp - "$BED/asked"
+  printf 'pod1\0\0%s %s %s %s %s' "$text" "$text" "$text" "$text" "$text" | cmp - "$BED/asked"
 }
 
 @test "login.pl: closed streams are as good as /dev/null" {
@@ -98,7 +106,7 @@ parallel() {
   [[ $(<"$BED/err") == err ]]
   stand_in '\7\0\0\0'
   login pod1 -- x <&- >&- 2>&- || [[ $? -eq 7 ]]
-  printf 'pod1\0x' | cmp - "$BED/asked"
+  printf 'pod1\0\0x' | cmp - "$BED/asked"
 }
 
 @test "login.pl: a hub that ends without an answer is a lost job" {
@@ -148,6 +156,13 @@ parallel() {
   run parallel --joblog "$BED/log" 'exit {}' ::: 0 1 7 254 </dev/null
   [[ $status -eq 3 ]]
   [[ $(tail -n +2 "$BED/log" | cut -f 7 | sort -n | tr '\n' ' ') == '0 1 7 254 ' ]]
+}
+
+@test "login.pl: GNU parallel tells each job's number, also at its second try" {
+  start_hub
+  run parallel --retries 2 'exit {}' ::: 0 1 0 </dev/null
+  [[ $status -eq 1 ]]
+  [[ $(sort "$BED/calls-numbers" | tr '\n' ' ') == '1 2 2 3 ' ]]
 }
 
 @test "login.pl: GNU parallel's arguments may hold every byte but NUL" {

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 import uuid
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ from conftest import eventually
 
 from womm.beside import background
 from womm.hub import channel as channels
+from womm.hub import places
 from womm.hub.channel import Place
 from womm.hub.core import Settings, choose
 from womm.hub.dial import DialFailed, Dialler
@@ -366,6 +368,38 @@ def test_a_job_goes_to_the_pod_that_was_named_and_to_its_other_logins(world: Wor
     for host in ("p-1", "p-2", "p-1.1"):
         told = f"{world.name(host.partition('.')[0])}\n".encode()
         assert finish(world.login(host, "echo $WOMM_TASK")) == (0, told, b"")
+
+
+def test_it_is_noted_in_which_pod_each_job_of_gnu_parallels_ran(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.start("p-1", "p-2")
+    monkeypatch.setenv("PARALLEL_SEQ", "7")
+    assert finish(world.login("p-2", "true"))[0] == 0
+    # The pod that was named is not always the one that runs it.
+    world.hub.see([ended("p-1", leaving=True), running("p-2")])
+    eventually(lambda: world.taking() == ["p-2"])
+    monkeypatch.setenv("PARALLEL_SEQ", "12")
+    assert finish(world.login("p-1.1", "true"))[0] == 0
+    for none in ("", "x", "-1"):
+        monkeypatch.setenv("PARALLEL_SEQ", none)
+        assert finish(world.login("p-2", "true"))[0] == 0
+    world.hub.stop()
+    rows = [line.split("\t") for line in (world.run / places.FILE).read_text().splitlines()]
+    assert [(seq, pod) for seq, _, pod in rows] == [("7", "p-2"), ("12", "p-2")]
+    assert all(abs(time.time() - float(at)) < PATIENCE for _, at, _ in rows)
+
+
+@pytest.mark.parametrize("broken", ["/dev/full", "/proc/self/no"])
+def test_jobs_run_though_it_can_not_be_noted_where(
+    world: World, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    (world.run / places.FILE).symlink_to(broken)
+    monkeypatch.setattr(places, "_BUFFER", 2)
+    monkeypatch.setenv("PARALLEL_SEQ", "1")
+    world.start("p-1")
+    for _ in range(2):
+        assert finish(world.login("p-1", "echo ran")) == (0, b"ran\n", b"")
 
 
 def test_a_pod_that_is_asked_to_end_gets_no_more_jobs_but_keeps_those_it_has(world: World) -> None:
@@ -997,7 +1031,7 @@ def test_a_call_that_is_too_long_is_hung_up_on_and_not_run_in_part(world: World)
     with socket.socket(socket.AF_UNIX) as caller, open("/dev/null", "r+b") as null:
         caller.settimeout(PATIENCE)
         caller.connect(str(world.run / "hub"))
-        call = b"\xff\xff\xff\x7f" + f"p-1\0touch {world.file('hacked')}".encode()
+        call = b"\xff\xff\xff\x7f" + f"p-1\0\0touch {world.file('hacked')}".encode()
         socket.send_fds(caller, [call], [null.fileno()] * 3)
         with suppress(ConnectionResetError):
             assert caller.recv(10) == b""
@@ -1011,7 +1045,7 @@ def test_a_call_may_come_in_pieces(world: World) -> None:
     with socket.socket(socket.AF_UNIX) as caller, open("/dev/null", "rb") as null:
         caller.settimeout(PATIENCE)
         caller.connect(str(world.run / "hub"))
-        command = b"p-1\0echo " + b"x" * 500_000
+        command = b"p-1\0\0echo " + b"x" * 500_000
         call = len(command).to_bytes(4, "little") + command
         socket.send_fds(caller, [call[:1]], [null.fileno(), write, write])
         os.close(write)

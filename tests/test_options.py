@@ -14,6 +14,7 @@ from womm.files import PARALLEL_OPTIONS
 from womm.getopt import BadOption, load_table
 from womm.kubectl import KubeChoice
 from womm.options import OURS, ParallelOptions, split
+from womm.retry import Log
 from womm.values import Workers
 
 TABLE = load_table(PARALLEL_OPTIONS, OURS)
@@ -40,6 +41,7 @@ def test_ours_are_taken_out_and_theirs_stay_as_they_were_given() -> None:
         workers=Workers(command=("parallel", "--", "echo", "{}", ":::", "1"), pods=3, cpu="2"),
         theirs=("-k", "--retries=2", "--tag"),
         command=("echo", "{}", ":::", "1"),
+        log=Log(again=("-k", "--kube-pods", "3", "--retries=2", "--kube-cpu", "2", "--tag")),
     )
 
 
@@ -52,6 +54,18 @@ def test_an_options_value_is_not_the_separator() -> None:
     options = understand("--kube-pods 1 --wd -- -- x")
     assert (options.theirs, options.command) == (("--wd", "--"), ("x",))
     assert "`--` is missing" in refusal("--kube-pods 1 --wd -- x").message
+
+
+def test_a_retry_needs_no_separator_where_the_joblog_is_named() -> None:
+    options = understand("--kube-pods 1 --retry-failed --joblog f")
+    assert (options.retries, options.command, options.theirs) == (
+        True,
+        (),
+        ("--retry-failed", "--joblog", "f"),
+    )
+    for line in ("--retry-failed", "--joblog f", "--retry-failed --joblog f x", "--resume --joblog f"):
+        assert "`--` is missing" in refusal(f"--kube-pods 1 {line}").message
+    assert not understand("--kube-pods 1 --retry-failed --joblog f -- x").retries
 
 
 def test_an_empty_command_is_gnu_parallels_affair() -> None:

@@ -139,7 +139,7 @@ def test_what_gnu_parallel_calls_as_its_ssh_asks_the_runs_own_hub(hermetic: Herm
             hub.settimeout(20)
             connection, _ = hub.accept()
             with connection:
-                assert connection.recv(100)[4:] == b"pod\0true"
+                assert connection.recv(100)[4:] == b"pod\0\0true"
                 connection.send(struct.pack("<I", 77))
     assert login.returncode == 77
     run.close()

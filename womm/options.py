@@ -10,6 +10,7 @@ from womm import values
 from womm.errors import WommError
 from womm.getopt import Option, Parsed, Table, Token, parse
 from womm.kubectl import KubeChoice
+from womm.retry import Log, log_of
 from womm.values import Workers
 
 #: What `womm parallel --help` tells: option, its argument, what it means.
@@ -25,6 +26,7 @@ HELP = (
     ("--lost-after", "SECONDS", "a pod that hears nothing for so long kills its jobs (default: 30)"),
     ("--pending-timeout", "TIME", "end if no pod can run for so long (default: 5m; units: s, m, h, d)"),
     ("--transport", "WAY", "to the pods: auto, websocket or exec (default: auto)"),
+    ("--timeline", "FILE", "at the end draw the jobs, pods × time, into FILE: a page for a browser"),
     ("--namespace", "NAME", "as in kubectl (default: what setup chose)"),
     ("--context", "NAME", "as in kubectl (default: what setup chose)"),
     ("--kubeconfig", "FILE", "as in kubectl (default: what setup chose)"),
@@ -75,7 +77,8 @@ class ParallelOptions:
     `theirs` are GNU parallel's options as they were given, but for -j; `command` is all that follows
     the `--`; `per_host`: it runs once on each host (--onall); `transfers`: GNU parallel brings files to
     the host and back; `grouped`: each job's output goes to files of its own first. With `answers` GNU
-    parallel runs no job, and nothing else here counts.
+    parallel runs no job, and nothing else here counts. `log` is what is said of the joblog, `timeline` the
+    file that the run is drawn into; `retries`: there is no command, because the joblog has them.
     """
 
     workers: Workers = Workers(pods=0)
@@ -91,6 +94,9 @@ class ParallelOptions:
     grouped: bool = True
     local: int = 0
     rerun: bool = True
+    retries: bool = False
+    log: Log = Log()
+    timeline: str | None = None
 
 
 def split(arguments: Sequence[str], table: Table, environ: Mapping[str, str]) -> ParallelOptions:
@@ -116,7 +122,7 @@ def split(arguments: Sequence[str], table: Table, environ: Mapping[str, str]) ->
     named = {name for token in theirs for name in token.option.names}
     local = values.count("--local-procs", _last(ours, "local-procs") or "0", least=0)
     workers = Workers(
-        command=("parallel", "--", *parsed.rest),
+        command=("parallel", "--", *parsed.rest) if parsed.terminated else ("parallel", "--retry-failed"),
         pods=values.count("--kube-pods", _last(ours, "kube-pods") or "", least=0 if local else 1),
         slots=_slots(jobs, ours),
         cpu=values.cpu(_last(ours, "kube-cpu"), environ),
@@ -139,6 +145,9 @@ def split(arguments: Sequence[str], table: Table, environ: Mapping[str, str]) ->
         grouped=not _UNGROUPED & named,
         local=local,
         rerun="no-rerun" not in ours,
+        retries=not parsed.terminated,
+        log=log_of(parsed.tokens),
+        timeline=_last(ours, "timeline"),
     )
 
 
@@ -166,7 +175,10 @@ def _refuse(theirs: Sequence[Token]) -> None:
 
 def _demand(parsed: Parsed, ours: Mapping[str, list[str]]) -> None:
     usage = "womm parallel --kube-pods 3 -- COMMAND …"
-    if not parsed.terminated:
+    # GNU parallel takes the commands from the joblog, and would pass over any other.
+    names = {token.name for token in parsed.tokens}
+    retries = {"retry-failed", "joblog"} <= names and not parsed.rest
+    if not parsed.terminated and not retries:
         before = f" before {parsed.rest[0]!r}" if parsed.rest else ""
         raise WommError(f"`--` is missing{before}: it ends the options", usage)
     if "kube-pods" not in ours:

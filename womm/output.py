@@ -11,6 +11,9 @@ from pathlib import Path
 
 from womm.errors import WommError
 
+# Where stderr is no terminal, or one that doesn't tell.
+_COLUMNS = 80
+
 _quiet = False
 _debugging = False
 _line_end = "\n"
@@ -57,6 +60,14 @@ def progress(line: str) -> None:
         _to_stderr(line)
 
 
+def columns() -> int:
+    """How wide a line on stderr may be."""
+    try:
+        return os.get_terminal_size(2).columns or _COLUMNS
+    except OSError:
+        return _COLUMNS
+
+
 def shows_status() -> bool:
     """Whether somebody sees what changes all the time: there is a terminal, and no --quiet."""
     return not _quiet and os.isatty(2)
@@ -72,7 +83,7 @@ def status(line: str) -> None:
         return
     with contextlib.suppress(OSError):
         # A line that is wrapped could not be taken back.
-        line = line[: (os.get_terminal_size(2).columns or 80) - 1]
+        line = line[: columns() - 1]
         text = "\r" + line.ljust(len(_standing)) if line else _erased()
         _standing = line
         os.write(2, text.encode(errors="replace"))

@@ -48,7 +48,7 @@ class Run:
     """One run: `task` is its id (8 letters), `path` its private directory."""
 
     def __init__(self) -> None:
-        self.task = "".join(secrets.choice(_LETTERS) for _ in range(8))
+        self.task = new_id()
         directory = runs_directory()
         self.path = directory / self.task
         self._undo: list[tuple[list[str], Callable[[], None]]] = []
@@ -117,6 +117,11 @@ class Run:
         if not self._undo and not (self.path / RESULTS).exists():
             shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
+
+
+def new_id() -> str:
+    """A task's id that no other has."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(8))
 
 
 def runs_directory() -> Path:

@@ -64,7 +64,7 @@ def test_halt_ends_the_run_with_the_failed_jobs_status(none: Place) -> None:
     arguments = ("--halt", "now,fail=1", "--", "[ {} = 1 ] && exit 42; sleep 600", ":::", "0", "1", "2")
     done = none.parallel(*arguments, pods=2)
     assert done.status == 42
-    assert own_lines(done)[-1] == 'deployment.apps "TASK" deleted'
+    assert 'deployment.apps "TASK" deleted' in own_lines(done)
 
 
 @pytest.mark.parametrize("share", ["none", "eager"])

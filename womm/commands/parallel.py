@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import difflib
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from womm import workers
+from womm import joblog, joblogs, timeline, workers
 from womm.errors import WommError
 from womm.files import PARALLEL, PARALLEL_OPTIONS
 from womm.getopt import BadOption, load_table
+from womm.joblogs import Record
 from womm.kubectl import KubeChoice
 from womm.logins import LoginFile
 from womm.options import HELP, OURS, ParallelOptions, split
-from womm.output import be_quiet, data
+from womm.output import be_quiet, columns, data, progress, warn
 from womm.process import foreground, tool
+from womm.retry import pasteable
+from womm.runs import new_id
 
 if TYPE_CHECKING:
     from womm.hub.job import Rules
@@ -47,20 +52,77 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         return _gnu_parallel(options.theirs)
     if options.quiet:
         be_quiet()
+    _demand(options)
     if options.workers.pods == 0:
-        # No pods: GNU parallel alone.
-        ours = ["--profile", "/dev/null", "--jobs", str(options.local)]
-        return _gnu_parallel([*ours, *options.theirs, "--", *options.command])
+        return _here(options, choice)
     wanted = options.workers
     here = workers.prepare(options.kube.beside(choice), wanted, options.trust)
     with workers.taken_back() as undo:
         run_ = workers.new_run(undo)
+        slots = wanted.pods * wanted.slots + options.local
+        record = Record(options.log, run_.task, slots, run_.path, options.per_host)
+        # Once the hub has written its notes, and before the run's directory goes.
+        undo.callback(record.close)
         logins = LoginFile(run_, wanted.slots, f"womm-task-{run_.task}", options.per_host, options.local)
         task = workers.start(run_, wanted, here, undo, rules=_rules(options), ready=logins.write)
         # With a profile named, GNU parallel reads none of the user's and none of the system's.
         ours = ["--profile", "/dev/null", "--sshloginfile", logins.path, "--ssh", " ".join(run_.login)]
+        ours += record.arguments
         status = _gnu_parallel([*ours, *options.theirs, "--", *options.command], run_.environment)
+    _tell(record, options, choice)
     return task.status(status)
+
+
+def _here(options: ParallelOptions, choice: KubeChoice) -> int:
+    # No pods: GNU parallel alone.
+    with tempfile.TemporaryDirectory(prefix="womm-") as scratch:
+        record = Record(options.log, new_id(), options.local, Path(scratch))
+        ours = ["--profile", "/dev/null", "--jobs", str(options.local), *record.arguments]
+        try:
+            status = _gnu_parallel([*ours, *options.theirs, "--", *options.command])
+        finally:
+            record.close()
+    _tell(record, options, choice)
+    return status
+
+
+def _demand(options: ParallelOptions) -> None:
+    # What the end of the run will need, before anything is begun. Raises WommError.
+    if options.timeline is not None:
+        timeline.demand(Path(options.timeline))
+        if not joblogs.can_be_read(options.log):
+            raise WommError(
+                "--timeline draws from GNU parallel's joblog, and here there is none to read", "--joblog FILE"
+            )
+    if options.retries:
+        joblogs.demand(options.log)
+
+
+def _tell(record: Record, options: ParallelOptions, choice: KubeChoice) -> None:
+    # What the run came to, after all of its own lines.
+    for line in joblog.summary(record.rows, record.slots, columns()):
+        progress(line)
+    again = options.log.again
+    if any(row.failed for row in record.rows) and record.again and again is not None:
+        progress("womm: to run only those again:")
+        progress(pasteable(["womm", *_as_words(choice), "parallel", *again, *record.retry]))
+    if options.timeline is not None:
+        try:
+            page = timeline.page(f"womm: {record.task}", record.rows, timeline.read_notes(record.notes))
+            timeline.write(Path(options.timeline), page)
+        except WommError as error:
+            # The jobs are done, whatever becomes of their picture.
+            warn(error.message)
+
+
+def _as_words(choice: KubeChoice) -> list[str]:
+    # What stood before the verb.
+    chosen = {
+        "--namespace": choice.namespace,
+        "--context": choice.context,
+        "--kubeconfig": choice.kubeconfig,
+    }
+    return [word for name, value in chosen.items() if value is not None for word in (name, value)]
 
 
 def _rules(options: ParallelOptions) -> Rules:

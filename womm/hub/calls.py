@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from womm.errors import WommError
-from womm.hub.job import Job
+from womm.hub.job import Job, Wanted
 
 # Bytes of one read; a login's call is 3 KB as a rule.
 _CHUNK = 1 << 18
@@ -42,7 +42,7 @@ def call(path: Path, host: str, command: bytes, streams: Sequence[int]) -> socke
 
     Raises WommError if no hub is there.
     """
-    message = host.encode() + b"\0" + command
+    message = host.encode() + b"\0\0" + command
     message = _LENGTH.pack(len(message)) + message
     connection = socket.socket(socket.AF_UNIX)
     try:
@@ -90,7 +90,7 @@ class Call:
         self,
         loop: asyncio.AbstractEventLoop,
         connection: socket.socket,
-        new: Callable[[Call, str, bytes, tuple[int, int, int]], Job],
+        new: Callable[[Call, Wanted, tuple[int, int, int]], Job],
         over: Callable[[Call], None],
     ) -> None:
         self._loop, self._connection, self._new, self._over = loop, connection, new, over
@@ -154,14 +154,14 @@ class Call:
         if len(self._message) < _LENGTH.size + length:
             return
         try:
-            host, command = _unpack(bytes(self._message[_LENGTH.size : _LENGTH.size + length]))
+            wanted = _unpack(bytes(self._message[_LENGTH.size : _LENGTH.size + length]))
             stdin, stdout, stderr = self._descriptors
         except ValueError:
             self.drop()
             return
         self._message.clear()
         self._descriptors = []
-        job = self._new(self, host, command, (stdin, stdout, stderr))
+        job = self._new(self, wanted, (stdin, stdout, stderr))
         self._job = None if self._answered else job
 
     def _forget_descriptors(self) -> None:
@@ -176,9 +176,7 @@ class Call:
         self._over(self)
 
 
-def _unpack(message: bytes) -> tuple[str, bytes]:
-    # The host and the command. Raises ValueError.
-    host, separator, command = message.partition(b"\0")
-    if not separator:
-        raise ValueError("a call without a command")
-    return host.decode(errors="replace"), command
+def _unpack(message: bytes) -> Wanted:
+    # Raises ValueError. The number is anybody's environment variable: what is none is as good as nothing.
+    host, number, command = message.split(b"\0", 2)
+    return Wanted(host.decode(errors="replace"), command, int(number) if number.isdigit() else 0)

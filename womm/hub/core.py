@@ -13,7 +13,8 @@ from womm.hub import frames
 from womm.hub.calls import Call, accept
 from womm.hub.channel import Channel, Place
 from womm.hub.dial import Dialler, Proxy
-from womm.hub.job import Job, Rules
+from womm.hub.job import Job, Rules, Wanted
+from womm.hub.places import Places
 from womm.kubectl import Kube
 from womm.pods import PodState
 from womm.problems import CONTAINER, killed
@@ -62,6 +63,7 @@ class Core:
         self._containers: dict[str, str] = {}
         self._queue: deque[Job] = deque()
         self._calls: set[Call] = set()
+        self._places = Places(settings.run)
         self._announced: list[str] = []
         self._leaving: set[asyncio.Task[None]] = set()
         self._end = ""
@@ -152,14 +154,14 @@ class Core:
         if (connection := accept(listener)) is not None:
             self._calls.add(Call(self._loop, connection, self._new, self._calls.discard))
 
-    def _new(self, call: Call, host: str, command: bytes, descriptors: tuple[int, int, int]) -> Job:
-        rules = self._settings.rules
+    def _new(self, call: Call, wanted: Wanted, descriptors: tuple[int, int, int]) -> Job:
+        rules, host = self._settings.rules, wanted.host
         if host in self._settings.others:
             # A transfer of ours: no job of the user's.
             rules = replace(
                 rules, flags=frames.AS_IT_IS, rerun="it is a transfer", own_files=False, terminal=None
             )
-        job = Job(host, command, descriptors, rules, (call.answer, self._again))
+        job = Job(wanted, descriptors, rules, (call.answer, self._again))
         if self._end:
             job.fail(self._end)
         elif host in self._settings.others:
@@ -203,7 +205,7 @@ class Core:
             job = self._queue.popleft()
             if not job.waiting:
                 continue
-            pod = choose(job.host, free, self._settings.rules.pinned)
+            pod = choose(job.wanted.host, free, self._settings.rules.pinned)
             if pod is None:
                 left.append(job)
                 if not self._settings.rules.pinned:
@@ -211,6 +213,7 @@ class Core:
                     break
                 continue
             free[pod] -= 1
+            self._places.note(job.wanted.seq, pod)
             self._channels[pod].start(job)
         left.extend(self._queue)
         self._queue = left
@@ -230,6 +233,7 @@ class Core:
             call.drop()
         await asyncio.gather(*(channel.quit() for channel in self._channels.values()), *self._leaving)
         self._dialler.stop()
+        self._places.close()
         # The transports' own way out.
         await asyncio.sleep(0)
 

@@ -41,6 +41,15 @@ class Rules:
     terminal: bytes | None = None
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a login asks for. `host` is the pod that GNU parallel named; `seq` the job's number, or 0."""
+
+    host: str
+    command: bytes
+    seq: int = 0
+
+
 @dataclass
 class _Output:
     sink: Sink
@@ -56,13 +65,12 @@ class Job:
 
     def __init__(
         self,
-        host: str,
-        command: bytes,
+        wanted: Wanted,
         descriptors: tuple[int, int, int],
         rules: Rules,
         hub: tuple[Callable[[int], None], Callable[[Job, str], None]],
     ) -> None:
-        self.host, self._command, self._rules = host, command, rules
+        self.wanted, self._rules = wanted, rules
         self._answer, self._again = hub
         loop = asyncio.get_running_loop()
         self._table: Table | None = None
@@ -80,8 +88,8 @@ class Job:
         """What its pod is told: the payload of RUN."""
         flags = self._rules.flags | (frames.NO_STDIN if self._source.null else 0)
         if self._terminal is None:
-            return bytes([flags]) + self._command
-        return bytes([flags | frames.TERMINAL]) + self._terminal.opening() + self._command
+            return bytes([flags]) + self.wanted.command
+        return bytes([flags | frames.TERMINAL]) + self._terminal.opening() + self.wanted.command
 
     @property
     def waiting(self) -> bool:

@@ -124,6 +124,18 @@ _womm_files() {
   done < <(builtin compgen -f -- "$current" 2>/dev/null)
 }
 
+# _womm_joblogs: offer the runs whose joblogs are kept, or files where there is none of that name.
+_womm_joblogs() {
+  local directory=${XDG_STATE_HOME-} file ids=()
+  [[ $directory == /* ]] || directory=${HOME-}/.local/state
+  while IFS= read -r file; do
+    file=${file##*/}
+    [[ $file != *.tsv ]] || ids+=("${file%.tsv}")
+  done < <(builtin compgen -f -- "$directory/womm/joblogs/" 2>/dev/null)
+  _womm_offer ${ids[@]+"${ids[@]}"}
+  [[ ${#COMPREPLY[@]} -gt 0 ]] || _womm_files
+}
+
 # _womm_commands: offer commands, or files where there is none of that name.
 _womm_commands() {
   [[ $current == */* ]] || mapfile -t COMPREPLY < <(builtin compgen -c -- "$current" 2>/dev/null)
@@ -138,6 +150,7 @@ _womm_complete() {
     words:*) _womm_offer ${list//,/ } ;;
     file) _womm_files ;;
     command) _womm_commands ;;
+    joblog) _womm_joblogs ;;
     variable) mapfile -t COMPREPLY < <(builtin compgen -v -- "$current") ;;
     context) _womm_ask '' config get-contexts -o name ;;
     namespace) _womm_ask namespace/ get namespaces -o name ;;
