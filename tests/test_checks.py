@@ -144,6 +144,12 @@ def test_a_tool_that_does_not_work_is_missing(tmp_path: Path, monkeypatch: pytes
     assert found == Finding("tool", MISSING, "tool does not work: no such library", "get it")
 
 
+def test_a_tool_that_cannot_be_run_is_missing(hermetic: Hermetic) -> None:
+    hermetic.stub("tool", "<html>404</html>\n")
+    found = machine.tool("tool", ["-v"], "get it")
+    assert found == Finding("tool", MISSING, "tool can't be run: Exec format error", "get it")
+
+
 def test_a_tool_that_is_not_there_is_missing() -> None:
     assert machine.tool("no-such-tool", ["-v"], "get it").state == MISSING
 

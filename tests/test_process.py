@@ -108,6 +108,22 @@ def test_a_missing_program_is_told_with_a_way_out() -> None:
     assert not probe(["no-such-program"])
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("<html>404</html>\n", "Exec format error"), ("#!/no/such/program\n", "No such file or directory")],
+)
+def test_a_program_that_cannot_be_executed_is_told_with_a_way_out(
+    hermetic: Hermetic, content: str, reason: str
+) -> None:
+    path = hermetic.stub("broken", content)
+    call: Callable[[list[str]], object]
+    for call in (run, attempt, probe):
+        with pytest.raises(WommError) as caught:
+            call(["broken"])
+        assert caught.value.message == f"broken can't be run: {reason}"
+        assert str(path) in caught.value.hint
+
+
 def test_a_tool_is_found_or_refused_with_its_hint() -> None:
     assert os.access(tool("sh"), os.X_OK)
     with pytest.raises(WommError) as caught:

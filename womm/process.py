@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import shutil
 import signal
@@ -102,8 +103,8 @@ def attempt(
 ) -> Done:
     """Run `argv` to its end and return what it left, whatever its exit status.
 
-    After `patience` seconds it is killed; its status is then TIMED_OUT. Raises WommError for an argument
-    that is not valid UTF-8, which `sh` can't carry.
+    After `patience` seconds it is killed; its status is then TIMED_OUT. Raises WommError for a program that
+    this machine can't run, and for an argument that is not valid UTF-8, which `sh` can't carry.
     """
     import sh  # noqa: PLC0415 - 0.15 s, and `womm --help` needs none of it
 
@@ -112,7 +113,8 @@ def attempt(
             argument.encode()
         except UnicodeEncodeError as error:
             raise WommError(f"{argv[0]}: {argument!r} is not valid UTF-8", "choose another name") from error
-    command = sh.Command(tool(argv[0]))
+    path = tool(argv[0])
+    command = sh.Command(path)
     output.command(argv, env or {}, stdin)
     done = None
     try:
@@ -134,6 +136,12 @@ def attempt(
             done.wait()
         if has_rung():
             return Done(TIMED_OUT, b"", f"no end within {patience:.0f} s".encode())
+    except sh.ForkException as failure:
+        # Its text is a traceback of the child's, and the last line of that the reason.
+        reason = re.findall(r"\[Errno \d+\] ([^:\n]+)", str(failure))[-1:] or ["it can't be started"]
+        raise WommError(
+            f"{argv[0]} can't be run: {reason[0]}", f"{path} is no program of this machine: install it anew"
+        ) from None
     except BaseException:
         # An interrupted `kubectl create` left to itself could create after all has been deleted.
         if done is not None:

@@ -31,7 +31,10 @@ def tool(name: str, version: Iterable[str], fix: str) -> Finding:
     """Whether a program is there and works."""
     if shutil.which(name) is None:
         return Finding(name, MISSING, f"{name} is not installed", fix)
-    done = attempt([name, *version], patience=PATIENCE)
+    try:
+        done = attempt([name, *version], patience=PATIENCE)
+    except WommError as broken:
+        return Finding(name, MISSING, broken.message, fix)
     found = _VERSION.search(done.text)
     if done.status != 0 or found is None:
         said = done.stderr.decode(errors="replace").strip() or f"exit status {done.status}"
