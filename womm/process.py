@@ -33,8 +33,8 @@ RUN_VARIABLE = "WOMM_RUN"
 #: The status of a command that took longer than it might (as timeout(1) has it).
 TIMED_OUT = 124
 
-# Seconds between two looks at a process that is waited for.
-_GLANCE = 0.02
+# Seconds between two looks at a process that is waited for; in which one that was killed is a zombie.
+_GLANCE, _REAPED = 0.02, 1.0
 # Seconds that a program which is listened to may be silent before signals are looked for; bytes of a read.
 _LULL, _CHUNK = 0.5, 1 << 16
 
@@ -268,7 +268,9 @@ def _attended(argv: Sequence[str | bytes], **how: Any) -> Iterator[subprocess.Po
     except BaseException:
         if process is not None:
             end_tree(process.pid)
-            process.wait()
+            # What is not ours to end (root's, by sudo) is not waited for, either.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_REAPED)
         raise
 
 
