@@ -335,6 +335,14 @@ def test_a_command_that_is_late_is_killed() -> None:
     assert (done.status, done.stderr) == (TIMED_OUT, b"no end within 0 s")
 
 
+def test_a_command_that_is_late_is_killed_with_what_it_has_started(tmp_path: Path) -> None:
+    # As kubectl is with a login plugin that waits for somebody to log in; it holds the streams, too.
+    script = 'sh -c \'trap "" TERM; echo $$ >"$1/plugin"; while :; do sleep 1; done\' sh "$1"; :'
+    assert attempt(shell(script, str(tmp_path)), patience=1).status == TIMED_OUT
+    plugin = int((tmp_path / "plugin").read_text())
+    assert not any(process.pid == plugin and alive(process) for process in psutil.process_iter())
+
+
 def test_a_command_that_takes_long_is_ended_by_an_interruption(tmp_path: Path) -> None:
     process = interrupted('echo $$ >"$1/pid"; sleep 99; echo created >"$1/done"', tmp_path)
     assert not alive(process)

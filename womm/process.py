@@ -132,7 +132,9 @@ def attempt(
                 _bg=True,
                 _bg_exc=False,
             )
-        with _alarm(patience, done.kill) as has_rung:
+        pid = done.pid
+        # With its descendants: a login plugin that hangs holds kubectl's streams open.
+        with _alarm(patience, lambda: end_tree(pid, _REAPED / 2)) as has_rung:
             done.wait()
         if has_rung():
             return Done(TIMED_OUT, b"", f"no end within {patience:.0f} s".encode())
@@ -153,14 +155,14 @@ def attempt(
 
 @contextlib.contextmanager
 def _alarm(patience: float | None, ring: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    # Calls `ring` after `patience` seconds, unless the context has ended. Yields whether it has. (sh's own
-    # timeout is a thread that may outlive an interruption, and then Python waits for it at its end.)
+    # Calls `ring` after `patience` seconds, unless the context has ended, and waits for its end. Yields
+    # whether it has. (sh's own timeout is a thread that may outlive an interruption, and then Python waits
+    # for it at its end.)
     rung = threading.Event()
 
     def wake() -> None:
         rung.set()
-        with contextlib.suppress(ProcessLookupError):
-            ring()
+        ring()
 
     timer = threading.Timer(patience or 0, wake)
     timer.daemon = True
@@ -170,6 +172,8 @@ def _alarm(patience: float | None, ring: Callable[[], None]) -> Iterator[Callabl
         yield rung.is_set
     finally:
         timer.cancel()
+        if rung.is_set():
+            timer.join()
 
 
 def show(argv: Sequence[str], *, cwd: Path | None = None) -> None:
