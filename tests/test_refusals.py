@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from womm.refusals import is_open, of_deployment, understand
+from womm.refusals import Refusal, is_open, of_deployment, understand
 
 CREATING = 'Error from server (Forbidden): error when creating "/run/x/pod.yaml": '
 SECURITY = 'violates PodSecurity "restricted:latest": runAsNonRoot != true (pod must not set it)'
@@ -39,6 +39,23 @@ def test_a_refusal_is_quoted_with_its_way_out(reason: str, hint: str) -> None:
     assert hint in found.hint
     assert bool(hint) == bool(found.hint)
     assert not found.demands_limit
+
+
+@pytest.mark.parametrize(
+    ("requested", "limited", "passes"),
+    [
+        ("limits.cpu=2", "limits.cpu=2", True),
+        ("limits.cpu=500m,limits.memory=1Gi", "limits.cpu=1,limits.memory=1500M", True),
+        ("limits.cpu=500m,limits.memory=2Gi", "limits.cpu=1,limits.memory=2G", False),
+        ("pods=1", "pods=0", False),
+        ("odd", "odd", False),
+        ("cpu=1", "memory=1", False),
+    ],
+)
+def test_a_quota_that_has_room_for_the_pod_alone_may_pass(requested: str, limited: str, passes: bool) -> None:
+    found = understand(pod(f"exceeded quota: q, requested: {requested}, used: x=1, limited: {limited}"))
+    assert found is not None
+    assert found.passes == passes
 
 
 def test_an_admission_webhook_is_quoted() -> None:
@@ -97,6 +114,18 @@ def test_a_deployment_whose_pods_are_refused_says_so() -> None:
     found = of_deployment(deployment("ReplicaFailure", "True", pod(EXCEEDED)))
     assert found is not None
     assert found.reason == EXCEEDED
+    assert not found.passes
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'Internal error occurred: failed calling webhook "v": connection refused',
+        'pods is forbidden: User "system:serviceaccount:kube-system:replicaset-controller" cannot create',
+    ],
+)
+def test_what_is_not_understood_of_a_deployment_is_quoted_and_may_pass(message: str) -> None:
+    assert of_deployment(deployment("ReplicaFailure", "True", message)) == Refusal(message, passes=True)
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,9 @@ class Follower(threading.Thread):
             if problem not in self._told:
                 self._told.add(problem)
                 self._tell_of(problem)
-        self._stuck = found[0] if self._table.stuck() else None
+        if len(self._table):
+            # Why there are none at all is found by asking.
+            self._stuck = found[0] if self._table.stuck() else None
         self._news.set()
 
     def _tell_of(self, problem: problems.Problem) -> None:
@@ -207,12 +209,17 @@ class Follower(threading.Thread):
             refusal = refusals.of_deployment(json.loads(done.stdout))
             if refusal is not None:
                 self._refused(refusal)
+            elif not len(self._table):
+                self._stuck = problems.Problem("the cluster makes no pods for its deployment")
 
     def _refused(self, refusal: refusals.Refusal) -> None:
         have = f"{len(self._table)} of {self._spec.pods} pods"
         if not len(self._table) and not self._hub.reached:
-            self._end(f"the cluster refuses its pods: {refusal.reason}", refusal.hint)
-        elif have not in self._told:
+            if not refusal.passes:
+                self._end(f"the cluster refuses its pods: {refusal.reason}", refusal.hint)
+                return
+            self._stuck = problems.Problem(refusal.reason, hint=refusal.hint)
+        if have not in self._told:
             self._told.add(have)
             warn(f"{have}: the cluster refuses more: {refusal.reason}")
 

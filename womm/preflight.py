@@ -13,7 +13,7 @@ from womm import refusals, signals
 from womm.errors import WommError
 from womm.kubectl import Kube
 from womm.manifests import TaskSpec, pod_manifest
-from womm.output import progress
+from womm.output import progress, warn
 from womm.runs import Run
 
 _FILE = "pod.yaml"
@@ -46,11 +46,14 @@ class Preflight(threading.Thread):
             if refusal is not None and refusal.demands_limit:
                 self._spec = replace(self._spec, cpu_limit=self._spec.cpu)
                 refusal = self._try()
-            if refusal is not None:
+            if refusal is not None and not refusal.passes:
                 self._failure = WommError(
                     f"the cluster refuses the task's pods: {refusal.reason}", refusal.hint
                 )
-            elif self._spec.cpu_limit:
+                return
+            if refusal is not None:
+                warn(f"the cluster takes no pod for now: {refusal.reason}")
+            if self._spec.cpu_limit:
                 progress(
                     f"womm: the namespace limits cpus: a pod gets no more than {self._spec.cpu} (--kube-cpu)"
                 )
