@@ -29,13 +29,14 @@ def pod(reason: str) -> str:
         ("[maximum cpu usage per Container is 2, but limit is 3]", "LimitRange"),
         ("minimum memory usage per Pod is 1Gi, but request is 512Mi", "--kube-mem"),
         ("cpu max limit to request ratio per Container is 1, but provided ratio is 2", "LimitRange"),
+        ("maximum memory usage per Pod is 1Gi.  No limit is specified", "--kube-mem"),
         ("something of tomorrow's", ""),
     ],
 )
 def test_a_refusal_is_quoted_with_its_way_out(reason: str, hint: str) -> None:
     found = understand(CREATING + pod(reason))
     assert found is not None
-    assert found.reason == reason
+    assert found.reason == " ".join(reason.split())
     assert hint in found.hint
     assert bool(hint) == bool(found.hint)
     assert not found.demands_limit
@@ -71,6 +72,13 @@ def test_an_admission_webhook_is_quoted() -> None:
     [
         CREATING + pod("failed quota: q: must specify limits.cpu for: share,womm"),
         CREATING + pod("failed quota: q: must specify limits.cpu,requests.storage"),
+        CREATING + pod("maximum cpu usage per Pod is 2.  No limit is specified"),
+        CREATING
+        + pod(
+            "[maximum cpu usage per Container is 2.  No limit is specified, minimum cpu usage per Pod is 1]"
+        ),
+        CREATING
+        + pod("cpu max limit to request ratio per Pod is 1, but no limit is specified or limit is 0"),
         'The Pod "womm-task-x-1" is invalid: \n* spec.containers[0].resources.requests: Invalid value: "1":'
         " must be less than or equal to cpu limit of 500m",
         'The Pod "womm-task-x-1" is invalid: spec.containers[0].resources.requests: Invalid value: "1":'

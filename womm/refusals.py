@@ -19,8 +19,13 @@ _DENIED = re.compile(
 _QUOTA = re.compile(r"exceeded quota: .*requested: (?P<requested>\S+), used: \S+, limited: (?P<limited>\S+)")
 # It goes by itself: the account of a namespace that has just been made.
 _PASSING = re.compile(r"error looking up service account")
-# A quota that counts what the pod does not say; a default that is less than the pod asks for.
-_DEMANDS_LIMIT = re.compile(r"must specify [a-z.,-]*limits\.cpu\b|must be less than or equal to cpu limit")
+# A quota that counts what the pod does not say; a default that is less than the pod asks for; bounds of what
+# neither the pod nor a default says.
+_DEMANDS_LIMIT = re.compile(
+    r"must specify [a-z.,-]*limits\.cpu\b|must be less than or equal to cpu limit|"
+    r"maximum cpu usage per \w+ is \S+ No limit is specified|"
+    r"cpu max limit to request ratio per \w+ is \S+ but no limit is specified"
+)
 
 # What is found in a reason, and the way out of it.
 _WAYS_OUT = (

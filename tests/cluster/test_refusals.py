@@ -102,12 +102,12 @@ def test_fewer_pods_than_were_asked_for_do_the_jobs_and_it_is_told(none: Place) 
 def test_a_run_whose_quota_other_pods_use_up_says_so_at_once_and_goes_on_when_there_is_room(
     none: Place,
 ) -> None:
-    began = time.monotonic()
     # The file server is the other pod.
     with (
         rule(none.namespace, "ResourceQuota", hard={"pods": "1"}),
         none.started("parallel", "--kube-pods", "1", *JOBS) as run,
     ):
+        began = time.monotonic()
         run.until(lambda: "womm: the cluster takes no pod for now: exceeded quota: limits" in run.err)
         assert time.monotonic() - began < 10
         run.until(lambda: "womm: 0 of 1 pods: the cluster refuses more: exceeded quota: limits" in run.err)
