@@ -100,7 +100,9 @@ def is_open(text: str) -> bool:
 
     Its user may create deployments, but no pods; a webhook knows no dry run, or is out of reach for now.
     """
-    return re.search(r"^Error from server \((Forbidden|BadRequest|InternalError)\)", text) is not None
+    # Warnings, and lines of kubectl's log, may stand before it.
+    answer = r"^Error from server \((Forbidden|BadRequest|InternalError)\)"
+    return re.search(answer, text, re.MULTILINE) is not None
 
 
 def of_deployment(deployment: Mapping[str, Any]) -> Refusal | None:
