@@ -32,6 +32,29 @@ def call(argv: Argv, stdin: bytes = b"", **environ: str) -> subprocess.Completed
     return done
 
 
+# It is interrupted by the first module that is looked for under this name.
+INTERRUPTED = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "womm.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+signal.signal(signal.SIGINT, getattr(signal, sys.argv.pop(1)))
+from womm.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_a_ctrl_c_while_womm_is_being_loaded_ends_it_without_a_word() -> None:
+    done = call([sys.executable, "-c", INTERRUPTED, "default_int_handler", "--version"])
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+
+
+def test_a_ctrl_c_that_is_ignored_stays_ignored_while_womm_is_being_loaded() -> None:
+    assert call([sys.executable, "-c", INTERRUPTED, "SIG_IGN", "--version"]).returncode == 0
+
+
 def test_the_version_is_told_on_stdout(womm: Argv) -> None:
     done = call([*womm, "--version"])
     assert (done.returncode, done.stdout, done.stderr) == (0, f"womm {__version__}\n".encode(), b"")
