@@ -13,7 +13,7 @@ import pexpect
 import pytest
 from conftest import Hermetic
 
-from womm import config, trust
+from womm import config, kubectl, prompts, trust
 from womm.config import FILE_NAME, Project
 from womm.errors import WommError
 
@@ -104,6 +104,17 @@ def test_without_a_terminal_it_is_shown_and_refused_with_the_flag_that_trusts_it
     ):
         assert part in error
     assert way_out.startswith("womm: → `womm parallel --trust …` takes it")
+
+
+def test_a_kubeconfig_of_theirs_that_has_no_end_is_shown_nevertheless(
+    cloned: Path, hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As a kubectl does that reads from a pipe to which nobody writes.
+    hermetic.stub("kubectl", "#!/bin/sh\nexec sleep 99\n")
+    monkeypatch.setattr(kubectl, "_ANSWER", 0.3)
+    monkeypatch.setattr(prompts, "can_ask", lambda: False)
+    with pytest.raises(WommError, match="server unknown"):
+        config.load(cloned)
 
 
 def test_it_is_trusted_once_and_asked_about_again_when_it_changes(cloned: Path, womm: list[str]) -> None:

@@ -128,7 +128,8 @@ class Kube:
 
     def server(self) -> str:
         """The address of the cluster's server; "" if the kubeconfig has none. Nothing is asked of it."""
-        return attempt(self.argv("config", "view", "--minify", "-o", _SERVER)).text
+        # A kubeconfig that others have named may be a pipe.
+        return attempt(self.argv("config", "view", "--minify", "-o", _SERVER), patience=_ANSWER).text
 
 
 def contexts(kubeconfig: str | None) -> list[str]:
