@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from womm import registries
+from womm import registries, signals
 from womm.errors import CommandFailed, WommError
 from womm.output import is_quiet
 from womm.process import attempt, probe, run, show, tool
@@ -171,6 +171,8 @@ def find(wanted: str | None = None) -> Engine:
     names = [name for name in NAMES if name == wanted] or NAMES
     broken: WommError | None = None
     for name in names:
+        # The one before may have been ended by a signal.
+        signals.check()
         try:
             if probe([name, "version"], patience=_ANSWER):
                 return Engine(name)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from womm import rights, server
 from womm.checks.finding import MISSING, NOTE, OK, PATIENCE, UNKNOWN, Finding
+from womm.checks.pool import Pool
 from womm.config import Project
 from womm.errors import WommError
 from womm.kubectl import Kube, KubeChoice, resolve
@@ -18,7 +18,7 @@ from womm.process import attempt
 Check = Callable[[Kube, Project | None], Finding]
 
 
-def cluster(choice: KubeChoice, project: Project | None, pool: ThreadPoolExecutor) -> list[Finding]:
+def cluster(choice: KubeChoice, project: Project | None, pool: Pool) -> list[Finding]:
     """Whether the cluster answers, and what it says; what is asked of it is asked in `pool`."""
     try:
         kube = resolve(choice)

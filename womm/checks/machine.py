@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
 
-from womm import config, engine, image, registries
+from womm import config, engine, image, registries, signals
 from womm.checks.finding import MISSING, NOTE, OK, PATIENCE, UNKNOWN, Finding
 from womm.config import Project
 from womm.engine import Engine
@@ -92,6 +92,7 @@ def registry(project: Project | None, found: Callable[[], Engine | None]) -> Fin
         builder = found()
         if builder is None:
             return Finding("registry", UNKNOWN, f"{host} answers; without an engine no push can be tried")
+        signals.check()
         image.try_push(builder, name, PATIENCE)
     except WommError as refusal:
         return Finding("registry", MISSING, refusal.message, refusal.hint)
