@@ -9,11 +9,11 @@ from pathlib import Path
 
 from womm import rights, server
 from womm.checks.finding import MISSING, NOTE, OK, PATIENCE, UNKNOWN, Finding
-from womm.checks.pool import Pool
 from womm.config import Project
 from womm.errors import WommError
 from womm.kubectl import Kube, KubeChoice, resolve
 from womm.process import attempt
+from womm.threads import Pool
 
 Check = Callable[[Kube, Project | None], Finding]
 

@@ -1,4 +1,4 @@
-"""Questions that are asked side by side, each in a thread of its own; a signal ends what they began."""
+"""Programs that are run side by side, each in a thread of its own; a signal ends what they began."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from womm.ending import end_all
 
 T = TypeVar("T")
 
-# Seconds for what a check that was ended takes back: the image that it has tried to push.
+# Seconds for what one that was ended takes back: a check the image that it has tried to push.
 _TIDYING = 1.0
 
 
 class Pool:
-    """Threads, as many as there are questions.
+    """Threads, as many as there are things to ask or to do.
 
     Unlike those of an executor they don't hold up the interpreter's end: a connection that gets no answer
     can't be ended.
@@ -28,18 +28,18 @@ class Pool:
         self._asked: list[Future[Any]] = []
 
     def submit(self, ask: Callable[..., T], *arguments: object) -> Future[T]:
-        """Ask in another thread."""
+        """Have `ask` called in another thread."""
         signals.check()
         future: Future[T] = Future()
 
-        def answer() -> None:
+        def call() -> None:
             try:
                 future.set_result(ask(*arguments))
             except BaseException as error:
                 future.set_exception(error)
 
         self._asked.append(future)
-        threading.Thread(target=answer, name="check", daemon=True).start()
+        threading.Thread(target=call, name="beside", daemon=True).start()
         return future
 
     def __enter__(self) -> Pool:
@@ -55,6 +55,14 @@ class Pool:
             # Some had just begun with something else.
             if wait(self._asked, _TIDYING).not_done:
                 _end_children()
+
+
+def answer(future: Future[T]) -> T:
+    """What `future` holds, once it does. A wait of the main thread's looks for signals."""
+    while not future.done():
+        wait([future], 0.1)
+        signals.check()
+    return future.result()
 
 
 def _end_children() -> None:
