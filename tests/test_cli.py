@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import signal
@@ -316,6 +317,46 @@ def test_a_typing_error_in_an_option_of_ours_names_the_nearest(womm: Argv, typed
     done = call([*womm, "parallel", typed, "3", "--", "x"])
     assert (done.returncode, done.stdout) == (125, b"")
     assert f"did you mean {meant}?" in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--kube-pods"], "--kube-pods needs an argument"),
+        (["--quiet=3", "--", "x"], "--quiet takes no argument"),
+    ],
+)
+def test_an_option_of_ours_that_is_written_out_is_no_typing_error(
+    womm: Argv, arguments: list[str], message: str
+) -> None:
+    done = call([*womm, "parallel", *arguments])
+    assert done.returncode == 125
+    assert done.stderr.decode().startswith(f"womm: {message}\n")
+    assert "did you mean" not in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.ENOSPC, "womm: → make room there; TMPDIR"),
+        (errno.EACCES, "womm: → see who may write there; TMPDIR"),
+        (errno.EMFILE, "womm: → let programs open more files"),
+        (errno.E2BIG, "womm: → the arguments are too long"),
+        (errno.EIO, "Input/output error: /x\n"),
+    ],
+)
+def test_what_the_machine_refuses_is_told_with_the_way_out_of_it(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], number: int, hint: str
+) -> None:
+    def refused(_arguments: list[str]) -> int:
+        raise OSError(number, os.strerror(number), "/x")
+
+    monkeypatch.setattr(cli, "_dispatch", refused)
+    assert cli.main(["doctor"]) == 125
+    said = capfd.readouterr().err
+    assert said.startswith(f"womm: this machine can't go on: {os.strerror(number)}: /x\n")
+    assert hint in said
+    assert said.count("→") == (number != errno.EIO)
 
 
 def test_what_gnu_parallel_says_of_a_bad_option_is_no_output_of_jobs(womm: Argv) -> None:
