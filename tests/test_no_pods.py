@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -137,6 +139,23 @@ def test_a_task_goes_on_when_its_pods_are_made_after_all(
         pod["status"] = {"phase": "Running", "containerStatuses": [running]}
         (cluster / "events").write_text(json.dumps({"type": "ADDED", "object": pod}))
         follower.wait_for_pod(60)
+
+
+def test_the_time_that_pods_may_wait_begins_when_something_keeps_them_from_running(cluster: Path) -> None:
+    # As after an image that took its time to come: that is no trouble, and none of its minutes count.
+    def tell(*conditions: dict[str, str]) -> None:
+        pod = {"kind": "Pod", "metadata": {"name": "p"}, "status": {"conditions": conditions}}
+        with (cluster / "events").open("a") as file:
+            file.write(json.dumps({"type": "MODIFIED", "object": pod}))
+
+    with following() as follower:
+        tell()
+        began = time.monotonic()
+        teller = threading.Timer(2, tell, ({"type": "PodScheduled", "status": "False", "message": "full"},))
+        teller.start()
+        with pytest.raises(WommError, match="no pod can run: full"):
+            follower.wait_for_pod(1)
+    assert time.monotonic() - began >= 3
 
 
 @pytest.fixture

@@ -76,6 +76,7 @@ class Follower(threading.Thread):
         """
         since = time.monotonic()
         usable_since: float | None = None
+        stuck_since: float | None = None
         hinted = False
         while not self._hub.reached:
             now = time.monotonic()
@@ -85,10 +86,15 @@ class Follower(threading.Thread):
                 usable_since = None
             elif usable_since is None:
                 usable_since = now
-            if self._stuck is not None and now - since >= pending:
+            stuck = self._stuck
+            if stuck is None:
+                stuck_since = None
+            elif stuck_since is None:
+                stuck_since = now
+            if stuck is not None and stuck_since is not None and now - stuck_since >= pending:
                 longer = "--pending-timeout 1h waits longer"
-                hint = f"{self._stuck.hint}; {longer}" if self._stuck.hint else longer
-                raise WommError(f"no pod can run: {self._stuck.message}", hint)
+                hint = f"{stuck.hint}; {longer}" if stuck.hint else longer
+                raise WommError(f"no pod can run: {stuck.message}", hint)
             if usable_since is not None and now - usable_since > _UNREACHED:
                 by_hand = shlex.join(self._kube.argv("exec", "-it", f"deploy/{self._spec.name}"))
                 raise WommError(
