@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from conftest import Hermetic, eventually
 
-from womm import follow
+from womm import follow, kubectl
 from womm.errors import WommError
 from womm.follow import Follower
 from womm.kubectl import Kube
 from womm.manifests import TaskSpec
 from womm.pods import PodState
 from womm.preflight import Preflight
+from womm.process import Done, attempt
 from womm.runs import Run
 
 pytestmark = pytest.mark.usefixtures("hermetic")
@@ -35,9 +36,10 @@ KUBECTL = """\
 #!/bin/sh
 cd "${0%/*}/../cluster" || exit
 case "$*" in
-  *"--dry-run=server"*) [ ! -s tried ] || { cat tried >&2; exit 1; } ;;
+  *"--dry-run=server"*) [ ! -e slow ] || sleep "$(cat slow)"; [ ! -s tried ] || { cat tried >&2; exit 1; } ;;
   *"get deployment"*) [ ! -e deployment ] || exec cat deployment
     echo 'Error from server (NotFound): deployments.apps "x" not found' >&2; exit 1 ;;
+  *"--raw /version"*) [ ! -e silent ] || exec sleep 60 ;;
   *"--watch"*) exec tail -n +1 -f events ;;
 esac
 """
@@ -158,6 +160,26 @@ def test_the_time_that_pods_may_wait_begins_when_something_keeps_them_from_runni
     assert time.monotonic() - began >= 3
 
 
+def test_a_deployment_whose_creation_takes_long_is_not_told_to_be_deleted(
+    cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cluster / "deployment").unlink()
+    asked: list[bytes] = []
+
+    def noted(argv: Sequence[str]) -> Done:
+        done = attempt(argv)
+        asked.append(done.stderr)
+        return done
+
+    monkeypatch.setattr(follow, "attempt", noted)
+    with following() as follower:
+        eventually(lambda: sum(b"NotFound" in said for said in asked) > 1)
+        assert follower.failure is None
+        # It is, once it was there.
+        with pytest.raises(WommError, match="somebody has deleted it"):
+            follower.wait_for_pod(60)
+
+
 @pytest.fixture
 def tried(cluster: Path) -> Iterator[Callable[[str], TaskSpec]]:
     """Return a function that tries a pod, of which the cluster says this."""
@@ -184,3 +206,22 @@ def test_a_quota_that_others_use_up_stops_no_task(
 def test_a_quota_that_is_too_small_for_one_pod_does(tried: Callable[[str], TaskSpec]) -> None:
     with pytest.raises(WommError, match="refuses the task's pods: exceeded quota"):
         tried(f"Error from server (Forbidden): {TOO_MUCH}")
+
+
+def test_webhooks_may_take_their_time(
+    tried: Callable[[str], TaskSpec], cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kubectl, "_FIRST", 0.5)
+    (cluster / "slow").write_text("1")
+    assert tried("") == TASK
+
+
+def test_a_cluster_that_is_silent_is_told_before_webhooks_would_have_had_their_time(
+    tried: Callable[[str], TaskSpec], cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kubectl, "_FIRST", 0.5)
+    monkeypatch.setattr(kubectl, "_ANSWER", 1.0)
+    (cluster / "slow").write_text("60")
+    (cluster / "silent").touch()
+    with pytest.raises(WommError, match=r"cluster does not answer: .* within 1 s"):
+        tried("")

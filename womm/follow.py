@@ -63,6 +63,8 @@ class Follower(threading.Thread):
         self._stopping = threading.Event()
         self._ended = False
         self._patience = _PATIENCE
+        # Set by the main thread: the deployment is made. Webhooks may delay that for minutes.
+        self._created = False
         # For the main thread: whether a pod runs, and what keeps all of them from it.
         self._usable = False
         self._stuck: problems.Problem | None = None
@@ -74,6 +76,7 @@ class Follower(threading.Thread):
 
         Raises WommError if none ever will, and if for `pending` seconds something keeps them all from it.
         """
+        self._created = True
         since = time.monotonic()
         usable_since: float | None = None
         stuck_since: float | None = None
@@ -208,8 +211,9 @@ class Follower(threading.Thread):
     def _ask_why(self) -> None:
         # The deployment knows why it has no pods, or too few; or somebody has deleted it.
         self._patience = min(2 * self._patience, _LONGEST) if len(self._table) else _PATIENCE
+        created = self._created
         done = attempt(self._kube.argv("get", "deployment", self._spec.name, "-o", "json"))
-        if b"NotFound" in done.stderr:
+        if b"NotFound" in done.stderr and created:
             self._end("its deployment is gone: somebody has deleted it")
         elif done.status == 0:
             refusal = refusals.of_deployment(json.loads(done.stdout))

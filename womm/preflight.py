@@ -64,10 +64,9 @@ class Preflight(threading.Thread):
         self._run.write(_FILE, pod_manifest(self._spec).encode())
         # The deployment is validated when it is created; the types that this takes would have to be fetched.
         flags = ("--dry-run=server", "--validate=false", "-o", "name")
+        dry_run = ("create", "-f", str(self._run.path / _FILE), *flags)
         # Marked as the run's: it is ended with it.
-        done = self._kube.attempt(
-            "create", "-f", str(self._run.path / _FILE), *flags, env=self._run.environment
-        )
+        done = self._kube.attempt_creation(*dry_run, env=self._run.environment)
         text = done.stderr.decode(errors="replace")
         refusal = refusals.understand(text)
         if done.status != 0 and refusal is None and not refusals.is_open(text):
