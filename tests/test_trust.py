@@ -134,6 +134,19 @@ def test_what_is_trusted_in_one_directory_is_not_in_another(cloned: Path) -> Non
         trust.demand(other / FILE_NAME, path.read_bytes(), list, given=False)
 
 
+def test_what_was_set_up_on_another_machine_is_asked_about_here(
+    cloned: Path, hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The same directory, on a disk that both have, and $XDG_CONFIG_HOME with it; not what this machine knows.
+    path = write(cloned)
+    content = {name: value for name, value in json.loads(path.read_text()).items() if name != "format"}
+    config.save(Project(**content))
+    assert config.load(cloned).image == "evil/image:1"
+    monkeypatch.setenv("XDG_STATE_HOME", str(hermetic.root / "other-machine"))
+    with pytest.raises(WommError, match="was not made by your `womm setup` on this machine"):
+        config.load(cloned)
+
+
 @pytest.mark.parametrize("redirected", ["", "</dev/null >/dev/null", "<&- >&-"])
 @pytest.mark.parametrize("term", ["xterm", "dumb"])
 def test_on_a_terminal_it_is_asked_about_whatever_stdin_and_stdout_are(
