@@ -166,8 +166,8 @@ def test_a_deployment_whose_creation_takes_long_is_not_told_to_be_deleted(
     (cluster / "deployment").unlink()
     asked: list[bytes] = []
 
-    def noted(argv: Sequence[str]) -> Done:
-        done = attempt(argv)
+    def noted(argv: Sequence[str], **more: Any) -> Done:
+        done = attempt(argv, **more)
         asked.append(done.stderr)
         return done
 
