@@ -100,7 +100,7 @@ def kubectl(hermetic: Hermetic) -> str:
 @pytest.fixture
 def womm() -> list[str]:
     """The beginning of a command line that runs this checkout's womm in a process of its own."""
-    return [sys.executable, "-c", "import sys; from womm.cli import main; sys.exit(main())"]
+    return [sys.executable, "-m", "womm"]
 
 
 def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import http.server
 import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
-from conftest import Hermetic
+from conftest import Hermetic, eventually
 
 from womm import config
 from womm.checks import machine
@@ -144,6 +148,12 @@ def test_a_tool_that_does_not_work_is_missing(tmp_path: Path, monkeypatch: pytes
     assert found == Finding("tool", MISSING, "tool does not work: no such library", "get it")
 
 
+def test_a_tool_that_cannot_be_run_is_missing(hermetic: Hermetic) -> None:
+    hermetic.stub("tool", "<html>404</html>\n")
+    found = machine.tool("tool", ["-v"], "get it")
+    assert found == Finding("tool", MISSING, "tool can't be run: Exec format error", "get it")
+
+
 def test_a_tool_that_is_not_there_is_missing() -> None:
     assert machine.tool("no-such-tool", ["-v"], "get it").state == MISSING
 
@@ -151,3 +161,32 @@ def test_a_tool_that_is_not_there_is_missing() -> None:
 def test_a_finding_is_a_line_and_its_fix_stands_below() -> None:
     shown = table([Finding("perl", OK, "v5.36.0"), Finding("cluster", MISSING, "no\nanswer", "wait")])
     assert shown == ("ok       perl     v5.36.0\nmissing  cluster  no answer\n                  → wait\n")
+
+
+# A doctor that is patient, so that only a signal ends it.
+DOCTOR = """
+import sys
+from womm import engine
+from womm.checks import finding
+engine._ANSWER = finding.PATIENCE = 60
+from womm.cli import main
+sys.exit(main(["doctor"]))
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_checks_and_none_begins_with_something_else(
+    hermetic: Hermetic, tmp_path: Path, signum: signal.Signals
+) -> None:
+    for name in ("docker", "kubectl"):
+        hermetic.stub(name, f"#!/bin/sh\necho >{tmp_path}/{name}; exec sleep 6543\n")
+    hermetic.stub("podman", f"#!/bin/sh\necho >{tmp_path}/podman; exec sleep 6543\n")
+    with subprocess.Popen([sys.executable, "-c", DOCTOR], cwd=tmp_path, stderr=subprocess.PIPE) as doctor:
+        eventually(lambda: (tmp_path / "docker").exists() and (tmp_path / "kubectl").exists())
+        doctor.send_signal(signum)
+        _, said = doctor.communicate(timeout=30)
+    assert (doctor.returncode, said) == (128 + signum, b"")
+    assert not (tmp_path / "podman").exists()
+    assert not any(
+        process.info["cmdline"] == ["sleep", "6543"] for process in psutil.process_iter(["cmdline"])
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import signal
@@ -30,6 +31,29 @@ def call(argv: Argv, stdin: bytes = b"", **environ: str) -> subprocess.Completed
     assert b"Traceback" not in done.stderr, done.stderr
     assert b"Exception ignored" not in done.stderr, done.stderr
     return done
+
+
+# It is interrupted by the first module that is looked for under this name.
+INTERRUPTED = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "womm.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+signal.signal(signal.SIGINT, getattr(signal, sys.argv.pop(1)))
+from womm.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_a_ctrl_c_while_womm_is_being_loaded_ends_it_without_a_word() -> None:
+    done = call([sys.executable, "-c", INTERRUPTED, "default_int_handler", "--version"])
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+
+
+def test_a_ctrl_c_that_is_ignored_stays_ignored_while_womm_is_being_loaded() -> None:
+    assert call([sys.executable, "-c", INTERRUPTED, "SIG_IGN", "--version"]).returncode == 0
 
 
 def test_the_version_is_told_on_stdout(womm: Argv) -> None:
@@ -293,6 +317,46 @@ def test_a_typing_error_in_an_option_of_ours_names_the_nearest(womm: Argv, typed
     done = call([*womm, "parallel", typed, "3", "--", "x"])
     assert (done.returncode, done.stdout) == (125, b"")
     assert f"did you mean {meant}?" in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--kube-pods"], "--kube-pods needs an argument"),
+        (["--quiet=3", "--", "x"], "--quiet takes no argument"),
+    ],
+)
+def test_an_option_of_ours_that_is_written_out_is_no_typing_error(
+    womm: Argv, arguments: list[str], message: str
+) -> None:
+    done = call([*womm, "parallel", *arguments])
+    assert done.returncode == 125
+    assert done.stderr.decode().startswith(f"womm: {message}\n")
+    assert "did you mean" not in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.ENOSPC, "womm: → make room there; TMPDIR"),
+        (errno.EACCES, "womm: → see who may write there; TMPDIR"),
+        (errno.EMFILE, "womm: → let programs open more files"),
+        (errno.E2BIG, "womm: → the arguments are too long"),
+        (errno.EIO, "Input/output error: /x\n"),
+    ],
+)
+def test_what_the_machine_refuses_is_told_with_the_way_out_of_it(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], number: int, hint: str
+) -> None:
+    def refused(_arguments: list[str]) -> int:
+        raise OSError(number, os.strerror(number), "/x")
+
+    monkeypatch.setattr(cli, "_dispatch", refused)
+    assert cli.main(["doctor"]) == 125
+    said = capfd.readouterr().err
+    assert said.startswith(f"womm: this machine can't go on: {os.strerror(number)}: /x\n")
+    assert hint in said
+    assert said.count("→") == (number != errno.EIO)
 
 
 def test_what_gnu_parallel_says_of_a_bad_option_is_no_output_of_jobs(womm: Argv) -> None:

@@ -34,7 +34,25 @@ ANONYMOUS = 'Error from server (Forbidden): pods is forbidden: User "system:anon
 @pytest.mark.parametrize(
     ("said", "message", "hint"),
     [
-        (LOGGED, f"the cluster does not answer: {AT}: connect: connection refused", "--context NAME"),
+        (
+            LOGGED,
+            f"the cluster does not answer: {AT}: connection to the server 10.0.0.1:6443 was refused",
+            "--context NAME",
+        ),
+        # As far as it goes when only the log tells.
+        (LOGGED.splitlines()[0], f"{AT}: connect: connection refused", "--context NAME"),
+        (
+            "Error from server (ServiceUnavailable): the server is currently unable to handle the request",
+            "the cluster does not answer",
+            "VPN",
+        ),
+        ("Error from server (Unauthorized): Unauthorized", "refuses your login", "log in again"),
+        (
+            "Unable to connect to the server: tls: failed to verify certificate: x509: certificate has"
+            " expired or is not yet valid: current time 2026-01-01T00:00:00Z is after 2025-01-01T00:00:00Z",
+            "the cluster can't prove who it is",
+            "renew its certificate",
+        ),
         (
             "Unable to connect to the server: dial tcp: lookup x.invalid on 10.0.0.53:53: no such host",
             f"the cluster does not answer: {AT}: no such host",
@@ -125,6 +143,32 @@ def test_what_kubectl_complains_of_is_told_with_the_place_and_the_way_out(
     assert hint in error.hint
     assert "\n" not in error.message
     assert "if you choose" not in error.message
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        'Internal error occurred: failed calling webhook "v": connect: connection refused',
+        'Internal error occurred: failed calling webhook "v": x509: certificate signed by unknown authority',
+        'Internal error occurred: failed calling webhook "v": context deadline exceeded',
+        'admission webhook "v" denied the request: Unauthorized registry',
+    ],
+)
+def test_a_cluster_that_answers_is_quoted_whatever_it_quotes(quoted: str) -> None:
+    for server in ("Error from server (InternalError)", "Error from server (Forbidden)", "Error from server"):
+        error = explain(f'{server}: error when creating "task.yaml": {quoted}', PLACE)
+        assert error.message == f'kubectl failed: error when creating "task.yaml": {quoted}'
+
+
+def test_the_log_of_an_api_that_is_broken_is_no_reason() -> None:
+    log = (
+        "E1122 19:44:47.349745    4271 memcache.go:287] couldn't get resource list for metrics.k8s.io/v1:"
+        " the server is currently unable to handle the request\n"
+    )
+    there = 'Error from server (AlreadyExists): deployments.apps "x" already exists'
+    assert explain(log + there, PLACE).message == 'kubectl failed: deployments.apps "x" already exists'
+    odd = explain(f"{log}error: something of tomorrow's", PLACE)
+    assert odd.message == "kubectl failed: something of tomorrow's"
 
 
 def test_a_missing_right_is_an_error_of_its_own_unless_nobody_is_logged_in() -> None:

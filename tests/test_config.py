@@ -145,6 +145,12 @@ def test_a_field_that_nobody_knows_is_refused_by_name(project: Project) -> None:
     assert "later" in refusal(project).message
 
 
+@pytest.mark.parametrize("changes", [{"format": "\x1b[2J"}, {"\x1b[2J": "x"}], ids=["format", "field"])
+def test_what_a_terminal_would_obey_is_refused_in_letters(project: Project, changes: dict[str, str]) -> None:
+    rewrite(project, **changes)
+    assert "\\x1b[2J" in refusal(project).message
+
+
 def test_a_directory_that_was_moved_is_refused(project: Project, tmp_path: Path) -> None:
     rewrite(project, directory="/elsewhere")
     assert "was /elsewhere when it was set up" in refusal(project).message

@@ -39,3 +39,26 @@ def test_ending_what_is_gone_is_fine() -> None:
     process = subprocess.Popen(["true"])
     process.wait()
     end_tree(process.pid)
+
+
+def test_a_process_that_is_not_ours_to_end_stands_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As a `sudo docker` is to an ordinary user. These tests may be root, so the refusal is played.
+    send = psutil.Process.send_signal
+
+    def refused(process: psutil.Process, signum: int) -> None:
+        if process.pid == parent.pid:
+            raise psutil.AccessDenied(process.pid)
+        send(process, signum)
+
+    script = 'sleep 99 & echo $! >"$1/child"; wait; exec sleep 99'
+    parent = subprocess.Popen(["sh", "-c", script, "sh", str(tmp_path)])
+    eventually(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text())
+    child = psutil.Process(int((tmp_path / "child").read_text()))
+    monkeypatch.setattr(psutil.Process, "send_signal", refused)
+    end_tree(parent.pid)
+    eventually(lambda: not alive(child))
+    assert parent.poll() is None
+    parent.kill()
+    parent.wait()

@@ -172,6 +172,17 @@ def test_an_engine_that_hangs_is_as_one_that_is_not_there(
         engine.find("docker")
 
 
+def test_an_engine_that_cannot_be_run_is_passed_over_and_told_where_there_is_no_other(
+    hermetic: Hermetic,
+) -> None:
+    hermetic.stub("docker", "<html>404</html>\n")
+    hermetic.stub("podman", "#!/bin/sh\n")
+    assert engine.find() == PODMAN
+    hermetic.stub("podman", "#!/bin/sh\nexit 1\n")
+    with pytest.raises(WommError, match="docker can't be run: Exec format error"):
+        engine.find()
+
+
 @pytest.mark.parametrize("name", ["", "r/x@sha256:short", f"r/x@md5:{DIGEST}", f"r/y@sha256:{DIGEST}"])
 def test_a_push_without_a_digest_is_told(hermetic: Hermetic, name: str) -> None:
     found = json.dumps([{"RepoDigests": [name] if name else None}])

@@ -219,7 +219,10 @@ def test_cpu_and_memory_come_from_the_environment_where_no_option_says_them() ->
 
 
 def test_a_bad_quantity_of_the_environment_is_refused() -> None:
-    assert "--kube-mem" in refusal("--kube-pods 1 -- x", WOMM_KUBE_MEM="lots").message
+    # It is the variable that is to be mended.
+    for name in ("WOMM_KUBE_CPU", "WOMM_KUBE_MEM"):
+        assert refusal("--kube-pods 1 -- x", **{name: "lots"}).message.startswith(f"{name}: 'lots' is no ")
+    assert refusal("--kube-pods 1 -- x", WOMM_KUBE_MEM="7").message.startswith("WOMM_KUBE_MEM 7 is too ")
 
 
 def test_selectors_and_tolerations_may_be_repeated() -> None:

@@ -128,6 +128,27 @@ def test_an_image_that_the_registry_refuses_is_given_up_at_once(message: str, hi
     assert hint in found.hint
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "pull access denied, repository does not exist or may require authorization",
+        "dial tcp: lookup registry-1.docker.io: no such host",
+        NOT_FOUND,
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("womm", "`womm setup` loads it again"), ("share", "`womm cluster-setup --build --load")],
+)
+def test_an_image_that_was_loaded_is_loaded_again_whatever_a_registry_says(
+    message: str, name: str, hint: str
+) -> None:
+    loaded = container(waiting("ErrImagePull", message), image="work:womm-0123456789ab", name=name)
+    assert hint in problem(pod(loaded)).hint
+    pushed = container(waiting("ErrImagePull", message), image="r/work@sha256:0", name=name)
+    assert "load" not in problem(pod(pushed)).hint
+
+
 def test_the_file_servers_image_is_made_by_another_command() -> None:
     for missing in (
         pod(init=(container(waiting("ErrImagePull", NOT_FOUND), name="share"),)),

@@ -108,6 +108,22 @@ def test_a_missing_program_is_told_with_a_way_out() -> None:
     assert not probe(["no-such-program"])
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("<html>404</html>\n", "Exec format error"), ("#!/no/such/program\n", "No such file or directory")],
+)
+def test_a_program_that_cannot_be_executed_is_told_with_a_way_out(
+    hermetic: Hermetic, content: str, reason: str
+) -> None:
+    path = hermetic.stub("broken", content)
+    call: Callable[[list[str]], object]
+    for call in (run, attempt, probe):
+        with pytest.raises(WommError) as caught:
+            call(["broken"])
+        assert caught.value.message == f"broken can't be run: {reason}"
+        assert str(path) in caught.value.hint
+
+
 def test_a_tool_is_found_or_refused_with_its_hint() -> None:
     assert os.access(tool("sh"), os.X_OK)
     with pytest.raises(WommError) as caught:
@@ -317,6 +333,14 @@ def test_a_command_that_has_a_time_limit_leaves_no_thread_that_python_would_wait
 def test_a_command_that_is_late_is_killed() -> None:
     done = attempt(["sleep", "99"], patience=0.3)
     assert (done.status, done.stderr) == (TIMED_OUT, b"no end within 0 s")
+
+
+def test_a_command_that_is_late_is_killed_with_what_it_has_started(tmp_path: Path) -> None:
+    # As kubectl is with a login plugin that waits for somebody to log in; it holds the streams, too.
+    script = 'sh -c \'trap "" TERM; echo $$ >"$1/plugin"; while :; do sleep 1; done\' sh "$1"; :'
+    assert attempt(shell(script, str(tmp_path)), patience=1).status == TIMED_OUT
+    plugin = int((tmp_path / "plugin").read_text())
+    assert not any(process.pid == plugin and alive(process) for process in psutil.process_iter())
 
 
 def test_a_command_that_takes_long_is_ended_by_an_interruption(tmp_path: Path) -> None:

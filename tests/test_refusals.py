@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from womm.refusals import is_open, of_deployment, understand
+from womm.refusals import Refusal, is_open, of_deployment, understand
 
 CREATING = 'Error from server (Forbidden): error when creating "/run/x/pod.yaml": '
 SECURITY = 'violates PodSecurity "restricted:latest": runAsNonRoot != true (pod must not set it)'
@@ -29,16 +29,34 @@ def pod(reason: str) -> str:
         ("[maximum cpu usage per Container is 2, but limit is 3]", "LimitRange"),
         ("minimum memory usage per Pod is 1Gi, but request is 512Mi", "--kube-mem"),
         ("cpu max limit to request ratio per Container is 1, but provided ratio is 2", "LimitRange"),
+        ("maximum memory usage per Pod is 1Gi.  No limit is specified", "--kube-mem"),
         ("something of tomorrow's", ""),
     ],
 )
 def test_a_refusal_is_quoted_with_its_way_out(reason: str, hint: str) -> None:
     found = understand(CREATING + pod(reason))
     assert found is not None
-    assert found.reason == reason
+    assert found.reason == " ".join(reason.split())
     assert hint in found.hint
     assert bool(hint) == bool(found.hint)
     assert not found.demands_limit
+
+
+@pytest.mark.parametrize(
+    ("requested", "limited", "passes"),
+    [
+        ("limits.cpu=2", "limits.cpu=2", True),
+        ("limits.cpu=500m,limits.memory=1Gi", "limits.cpu=1,limits.memory=1500M", True),
+        ("limits.cpu=500m,limits.memory=2Gi", "limits.cpu=1,limits.memory=2G", False),
+        ("pods=1", "pods=0", False),
+        ("odd", "odd", False),
+        ("cpu=1", "memory=1", False),
+    ],
+)
+def test_a_quota_that_has_room_for_the_pod_alone_may_pass(requested: str, limited: str, passes: bool) -> None:
+    found = understand(pod(f"exceeded quota: q, requested: {requested}, used: x=1, limited: {limited}"))
+    assert found is not None
+    assert found.passes == passes
 
 
 def test_an_admission_webhook_is_quoted() -> None:
@@ -54,6 +72,13 @@ def test_an_admission_webhook_is_quoted() -> None:
     [
         CREATING + pod("failed quota: q: must specify limits.cpu for: share,womm"),
         CREATING + pod("failed quota: q: must specify limits.cpu,requests.storage"),
+        CREATING + pod("maximum cpu usage per Pod is 2.  No limit is specified"),
+        CREATING
+        + pod(
+            "[maximum cpu usage per Container is 2.  No limit is specified, minimum cpu usage per Pod is 1]"
+        ),
+        CREATING
+        + pod("cpu max limit to request ratio per Pod is 1, but no limit is specified or limit is 0"),
         'The Pod "womm-task-x-1" is invalid: \n* spec.containers[0].resources.requests: Invalid value: "1":'
         " must be less than or equal to cpu limit of 500m",
         'The Pod "womm-task-x-1" is invalid: spec.containers[0].resources.requests: Invalid value: "1":'
@@ -80,8 +105,9 @@ def test_where_a_limit_of_cpus_would_help_it_is_told(text: str) -> None:
     ],
 )
 def test_what_says_nothing_of_the_pod_is_no_refusal(text: str, is_open_: bool) -> None:
-    assert understand(text) is None
-    assert is_open(text) == is_open_
+    for before in ("", "Warning: would violate PodSecurity\n", "E1122 19:44:47.3 4271 memcache.go:287] no\n"):
+        assert understand(before + text) is None
+        assert is_open(before + text) == is_open_
 
 
 def deployment(kind: str, status: str, message: str) -> dict[str, Any]:
@@ -97,6 +123,18 @@ def test_a_deployment_whose_pods_are_refused_says_so() -> None:
     found = of_deployment(deployment("ReplicaFailure", "True", pod(EXCEEDED)))
     assert found is not None
     assert found.reason == EXCEEDED
+    assert not found.passes
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'Internal error occurred: failed calling webhook "v": connection refused',
+        'pods is forbidden: User "system:serviceaccount:kube-system:replicaset-controller" cannot create',
+    ],
+)
+def test_what_is_not_understood_of_a_deployment_is_quoted_and_may_pass(message: str) -> None:
+    assert of_deployment(deployment("ReplicaFailure", "True", message)) == Refusal(message, passes=True)
 
 
 @pytest.mark.parametrize(

@@ -211,7 +211,7 @@ def test_a_dead_clients_run_is_swept(
     assert all(alive(child) for child in client.children)
     sweep()
     assert [child for child in client.children if alive(child)] == []
-    assert log.read_text().split() == ["third", "second", "first"]
+    assert sorted(log.read_text().split()) == ["first", "second", "third"]
     assert not client.path.exists()
     assert f"cleaning up after run {client.path.name}" in capfd.readouterr().err
     sweep()
@@ -228,7 +228,7 @@ def test_a_killed_clients_run_is_swept_by_its_keeper(
     client.process.send_signal(signum)
     client.process.wait()
     eventually(lambda: not client.path.exists())
-    assert log.read_text().split() == ["second", "first"]
+    assert sorted(log.read_text().split()) == ["first", "second"]
     assert [child for child in client.children if alive(child)] == []
     eventually(lambda: not alive(client.keeper))
 
@@ -341,7 +341,7 @@ def test_an_undo_that_fails_is_told_and_kept_for_the_next_sweep(
     clients.append(client)
     client.kill()
     sweep()
-    assert log.read_text().split() == ["c", "fails", "a"]
+    assert sorted(log.read_text().split()) == ["a", "c", "fails"]
     told = capfd.readouterr().err
     assert "could not clean up" in told
     assert "no route" in told
@@ -450,13 +450,53 @@ def test_a_dead_run_is_undone_with_the_kubeconfig_that_it_had(
     assert os.environ["KUBECONFIG"] == "/somebody/elses"
 
 
+def test_what_dead_runs_left_is_taken_back_all_at_once(clients: list[Client], tmp_path: Path) -> None:
+    # Each waits for the other three to have begun: the next womm's user waits for one of them, not for all.
+    words = ["a", "b", "c", "d"]
+    script = 'touch "$0/begun-$1"; until [ "$(echo "$0"/begun-?)" = "$2" ]; do sleep 0.02; done'
+    all_ = " ".join(f"{tmp_path}/begun-{word}" for word in words)
+    a, b, c, d = (["sh", "-c", script, str(tmp_path), word, all_] for word in words)
+    clients += [Client(a, b), Client(c, d)]
+    for client in clients:
+        client.kill()
+    sweep()
+    assert not any(client.path.exists() for client in clients)
+
+
+def test_on_a_full_disk_what_is_left_to_do_stays_noted(
+    clients: list[Client], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client(note(tmp_path / "log", "fails", 1, "no route"))
+    clients.append(client)
+    client.kill()
+    before = (client.path / "undo").read_text()
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "write_text", full)
+    sweep()
+    assert (client.path / "undo").read_text() == before
+
+
+def test_a_keeper_in_trouble_shows_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def troubled(_patience: float) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runs, "sweep", troubled)
+    exec(runs._SWEEP)
+    assert capfd.readouterr().err == "womm: could not clean up: [Errno 28] No space left on device\n"
+
+
 def test_an_undo_that_never_ends_is_given_up_told_and_kept(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(runs, "_SHORT_PATIENCE", 0.5)
     client = Client(["sleep", "99"])
     client.kill()
-    sweep()
+    sweep(0.5)
     client.close()
     messages = capfd.readouterr().err
     assert "no end within" in messages

@@ -112,6 +112,18 @@ def test_a_server_whose_pod_is_refused_is_not_waited_for(answers: list[list[dict
         server.wait_for(KUBE)
 
 
+def test_a_server_whose_quota_others_use_up_is_waited_for(
+    answers: list[list[dict[str, Any]]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    waiting = items()[:2]
+    why = "exceeded quota: q, requested: pods=1, used: pods=2, limited: pods=2"
+    message = f'pods "womm-server-1" is forbidden: {why}'
+    waiting[0]["status"] = {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": message}]}
+    answers += [waiting, items()]
+    assert server.wait_for(KUBE).pod == "womm-server-1"
+    assert capfd.readouterr().err == f"womm: waiting for the file server to start: {why}\n"
+
+
 def test_a_server_that_never_starts_is_given_up(answers: list[list[dict[str, Any]]]) -> None:
     answers.append(items(ready="False"))
     with pytest.raises(server.NotReady) as caught:

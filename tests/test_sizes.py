@@ -56,3 +56,26 @@ def test_a_size_is_shown_in_few_digits(size: int, text: str) -> None:
 
 def test_a_quantity_is_never_less_than_the_size() -> None:
     assert [sizes.quantity(size) for size in (0, 1, 1 << 20, (1 << 20) + 1)] == ["0Mi", "1Mi", "1Mi", "2Mi"]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("500m", 0.5),
+        ("2", 2),
+        ("1Gi", 1 << 30),
+        ("1Ki", 1024),
+        ("2k", 2000),
+        ("1E", 1e18),
+        ("1E3", 1000),
+        ("5n", 5e-9),
+    ],
+)
+def test_a_quantity_of_kubernetes_is_a_number(text: str, number: float) -> None:
+    assert sizes.amount(text) == pytest.approx(number)
+
+
+@pytest.mark.parametrize("text", ["", "m", "1x", "1 Gi", "-1", "1gi"])
+def test_what_is_no_quantity_has_none(text: str) -> None:
+    with pytest.raises(ValueError, match="not a quantity"):
+        sizes.amount(text)

@@ -13,7 +13,7 @@ import pexpect
 import pytest
 from conftest import Hermetic
 
-from womm import config, trust
+from womm import config, kubectl, prompts, trust
 from womm.config import FILE_NAME, Project
 from womm.errors import WommError
 
@@ -106,6 +106,17 @@ def test_without_a_terminal_it_is_shown_and_refused_with_the_flag_that_trusts_it
     assert way_out.startswith("womm: → `womm parallel --trust …` takes it")
 
 
+def test_a_kubeconfig_of_theirs_that_has_no_end_is_shown_nevertheless(
+    cloned: Path, hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As a kubectl does that reads from a pipe to which nobody writes.
+    hermetic.stub("kubectl", "#!/bin/sh\nexec sleep 99\n")
+    monkeypatch.setattr(kubectl, "_ANSWER", 0.3)
+    monkeypatch.setattr(prompts, "can_ask", lambda: False)
+    with pytest.raises(WommError, match="server unknown"):
+        config.load(cloned)
+
+
 def test_it_is_trusted_once_and_asked_about_again_when_it_changes(cloned: Path, womm: list[str]) -> None:
     assert GONE_ON in run(womm, "--trust").stderr
     assert GONE_ON in run(womm).stderr
@@ -121,6 +132,19 @@ def test_what_is_trusted_in_one_directory_is_not_in_another(cloned: Path) -> Non
     trust.demand(path, path.read_bytes(), list, given=False)
     with pytest.raises(WommError, match="was not made by your"):
         trust.demand(other / FILE_NAME, path.read_bytes(), list, given=False)
+
+
+def test_what_was_set_up_on_another_machine_is_asked_about_here(
+    cloned: Path, hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The same directory, on a disk that both have, and $XDG_CONFIG_HOME with it; not what this machine knows.
+    path = write(cloned)
+    content = {name: value for name, value in json.loads(path.read_text()).items() if name != "format"}
+    config.save(Project(**content))
+    assert config.load(cloned).image == "evil/image:1"
+    monkeypatch.setenv("XDG_STATE_HOME", str(hermetic.root / "other-machine"))
+    with pytest.raises(WommError, match="was not made by your `womm setup` on this machine"):
+        config.load(cloned)
 
 
 @pytest.mark.parametrize("redirected", ["", "</dev/null >/dev/null", "<&- >&-"])

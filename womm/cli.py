@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import signal
@@ -29,8 +30,15 @@ VERBS = (
 FLAGS = ("--quiet", "--debug", "--version", "--help", "-h")
 KUBE = {"-n": "namespace", "--namespace": "namespace", "--context": "context", "--kubeconfig": "kubeconfig"}
 
-#: The way out of a disk that is full, or can't be written.
-_ROOM = "make room there; TMPDIR, XDG_RUNTIME_DIR and HOME name other places for what womm writes"
+_PLACES = "TMPDIR, XDG_RUNTIME_DIR and HOME name other places for what womm writes"
+#: The ways out of what a machine refuses.
+_WAYS_OUT = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), f"make room there; {_PLACES}"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), f"see who may write there; {_PLACES}"),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "let programs open more files: ulimit -n"),
+    errno.E2BIG: "the arguments are too long for this machine: give them on stdin",
+    errno.ENOEXEC: "it is no program of this machine: install it anew",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         # The machine's own trouble, wherever it is met: a full disk, a directory that was taken away.
         where = f": {os.fsdecode(error.filename)}" if isinstance(error.filename, (str, bytes)) else ""
-        return _refuse(WommError(f"this machine can't go on: {error.strerror or error}{where}", _ROOM))
+        way_out = _WAYS_OUT.get(error.errno or 0, "")
+        return _refuse(WommError(f"this machine can't go on: {error.strerror or error}{where}", way_out))
 
 
 def _refuse(error: WommError) -> int:

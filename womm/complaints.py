@@ -45,6 +45,10 @@ _INTRODUCTION = re.compile(
     r"^(error: |Error from server( \(\w+\))?: |Unable to connect to the server: |Error in configuration: )+"
 )
 
+# The cluster's own word, whatever it quotes: a webhook's refusal, a connection of its own that failed. (503
+# is what stands before a server says while that is away.)
+_ANSWERED = re.compile(r"^Error from server\b(?! \((?:Unauthorized|ServiceUnavailable)\))", re.MULTILINE)
+
 _ADVICE = re.compile(r"; if you choose to ignore these errors.*")
 
 _FORBIDDEN = re.compile(
@@ -56,7 +60,10 @@ _FORBIDDEN = re.compile(
 def explain(stderr: str, place: Place) -> WommError:
     """The error that tells why a kubectl failed that said `stderr` at `place`."""
     text = _ADVICE.sub("", stderr)
-    for pattern, tell in _KNOWN:
+    # The log tells of other requests, too: of an API that is broken, and that nobody needs.
+    text = _LOG.sub("", text).strip() or text
+    has_answered = _ANSWERED.search(text) is not None
+    for pattern, tell in _ANSWERS if has_answered else _KNOWN:
         if (match := re.search(pattern, text, re.MULTILINE)) is not None:
             return tell(match, place)
     return WommError(f"kubectl failed: {essence(stderr)}", f"try it yourself: {place.try_it}")
@@ -108,10 +115,12 @@ def _refused_login(_match: re.Match[str], place: Place) -> WommError:
 
 
 def _untrusted(match: re.Match[str], place: Place) -> WommError:
-    return WommError(
-        f"the cluster can't prove who it is: {place}: {match[0]}",
-        "get its kubeconfig anew: this one trusts another certificate, or something stands in between",
-    )
+    way_out = "get its kubeconfig anew: this one trusts another certificate, or something stands in between"
+    if "expired or is not yet valid" in match[0]:
+        way_out = (
+            "ask who runs the cluster to renew its certificate; or is this machine's clock wrong (`date`)?"
+        )
+    return WommError(f"the cluster can't prove who it is: {place}: {match[0]}", way_out)
 
 
 def _forbidden(match: re.Match[str], place: Place) -> WommError:
@@ -154,8 +163,16 @@ def _no_kubernetes(_match: re.Match[str], place: Place) -> WommError:
     )
 
 
-# The first one that is found tells; the rest of a pattern's line is part of the story.
-_KNOWN: tuple[tuple[str, Callable[[re.Match[str], Place], WommError]], ...] = (
+_Tell = Callable[[re.Match[str], Place], WommError]
+
+# The first one that is found tells; the rest of a pattern's line is part of the story. What the cluster says:
+_ANSWERS: tuple[tuple[str, _Tell], ...] = (
+    (_FORBIDDEN.pattern, _forbidden),
+    (r'namespaces "([^"]+)" not found', _no_namespace),
+    (r"could not find the requested resource", _no_kubernetes),
+)
+# What keeps kubectl from asking it, or from an answer, and the answers.
+_KNOWN: tuple[tuple[str, _Tell], ...] = (
     (r"exec: executable (\S+) not found", _no_plugin),
     (r"getting credentials: (.+)", _plugin_failed),
     (r"((?:oauth2|oidc|no Auth Provider|refresh token|invalid_grant).+)", _plugin_failed),
@@ -166,8 +183,7 @@ _KNOWN: tuple[tuple[str, Callable[[re.Match[str], Place], WommError]], ...] = (
         _refused_login,
     ),
     (r"x509: .+|tls: failed to verify.+|server gave HTTP response to HTTPS client", _untrusted),
-    (_FORBIDDEN.pattern, _forbidden),
-    (r'namespaces "([^"]+)" not found', _no_namespace),
+    *_ANSWERS[:2],
     (r"context was not found|context \S+ does not exist|cannot locate context", _no_context),
     (
         r"error loading config file.+|[Ii]nvalid configuration.+|"
@@ -175,9 +191,10 @@ _KNOWN: tuple[tuple[str, Callable[[re.Match[str], Place], WommError]], ...] = (
         _bad_kubeconfig,
     ),
     (
-        r"connect: [a-z ]+|was refused|no such host|server misbehaving|TLS handshake timeout|i/o timeout|"
-        r"connection reset by peer|deadline exceeded|request canceled while waiting|unexpected EOF|: EOF|"
-        r"Client\.Timeout exceeded|connection timed out|the server is currently unable to handle the request",
+        r"connect: [a-z ]+|connection to the server \S+ was refused|no such host|server misbehaving|"
+        r"TLS handshake timeout|i/o timeout|connection reset by peer|deadline exceeded|"
+        r"request canceled while waiting|unexpected EOF|: EOF|Client\.Timeout exceeded|connection timed out|"
+        r"the server is currently unable to handle the request",
         _unreached,
     ),
     (r"could not find the requested resource|doesn't have a resource type", _no_kubernetes),

@@ -106,10 +106,10 @@ def _read(directory: Path) -> tuple[Project, bytes]:
         content: Any = json.loads(written)
         version = content.pop("format")
         if version != FORMAT:
-            raise WommError(f"{path} is of another version of womm (format {version})", again)
+            raise WommError(f"{path} is of another version of womm (format {shown(str(version))})", again)
         project = Project(**content)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise WommError(f"{path} can't be read ({error})", again) from error
+        raise WommError(f"{path} can't be read ({shown(str(error))})", again) from error
     _check_types(project, path, again)
     if Path(project.directory) != directory:
         raise WommError(f"this directory was {shown(project.directory)} when it was set up", again)

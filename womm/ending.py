@@ -29,18 +29,22 @@ def end_tree(pid: int, grace: float = 1.0) -> None:
 
 
 def end_all(processes: Sequence[psutil.Process], grace: float = 1.0) -> None:
-    """End these psutil processes: TERM, then KILL after `grace` seconds. One that is gone is fine."""
-    import psutil  # noqa: PLC0415 - only on the way out
-
+    """End these psutil processes: TERM, then KILL after `grace` seconds. One that is gone is fine, and so is
+    one that is not ours to end (a `sudo docker`, root's): the terminal's Ctrl-C reaches that by itself."""
     for signum in (signal.SIGTERM, signal.SIGKILL):
-        for process in processes:
-            try:
-                process.send_signal(signum)
-            except psutil.NoSuchProcess:
-                continue
-        processes = _end_within(processes, grace)
+        processes = _end_within([process for process in processes if _was_sent(process, signum)], grace)
         if not processes:
             return
+
+
+def _was_sent(process: psutil.Process, signum: int) -> bool:
+    import psutil  # noqa: PLC0415 - only on the way out
+
+    try:
+        process.send_signal(signum)
+    except psutil.Error:
+        return False
+    return True
 
 
 def see_to_its_end(pid: int, grace: float = 1.0) -> None:
@@ -68,5 +72,5 @@ def _has_ended(process: psutil.Process) -> bool:
 
     try:
         return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+    except psutil.Error:
         return True

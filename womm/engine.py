@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from womm import registries
+from womm import registries, signals
 from womm.errors import CommandFailed, WommError
 from womm.output import is_quiet
 from womm.process import attempt, probe, run, show, tool
@@ -169,9 +169,17 @@ def load_command(text: str | None) -> tuple[str, ...]:
 def find(wanted: str | None = None) -> Engine:
     """The engine to use: the one that is `wanted`, else the first that answers. Raises WommError."""
     names = [name for name in NAMES if name == wanted] or NAMES
+    broken: WommError | None = None
     for name in names:
-        if probe([name, "version"], patience=_ANSWER):
-            return Engine(name)
+        # The one before may have been ended by a signal.
+        signals.check()
+        try:
+            if probe([name, "version"], patience=_ANSWER):
+                return Engine(name)
+        except WommError as error:
+            broken = broken or error
+    if broken is not None:
+        raise broken
     there = next((name for name in names if shutil.which(name)), names[0])
     tool(there, _INSTALL[there])
     raise WommError(

@@ -63,6 +63,8 @@ class Follower(threading.Thread):
         self._stopping = threading.Event()
         self._ended = False
         self._patience = _PATIENCE
+        # Set by the main thread: the deployment is made. Webhooks may delay that for minutes.
+        self._created = False
         # For the main thread: whether a pod runs, and what keeps all of them from it.
         self._usable = False
         self._stuck: problems.Problem | None = None
@@ -74,8 +76,10 @@ class Follower(threading.Thread):
 
         Raises WommError if none ever will, and if for `pending` seconds something keeps them all from it.
         """
+        self._created = True
         since = time.monotonic()
         usable_since: float | None = None
+        stuck_since: float | None = None
         hinted = False
         while not self._hub.reached:
             now = time.monotonic()
@@ -85,10 +89,15 @@ class Follower(threading.Thread):
                 usable_since = None
             elif usable_since is None:
                 usable_since = now
-            if self._stuck is not None and now - since >= pending:
+            stuck = self._stuck
+            if stuck is None:
+                stuck_since = None
+            elif stuck_since is None:
+                stuck_since = now
+            if stuck is not None and stuck_since is not None and now - stuck_since >= pending:
                 longer = "--pending-timeout 1h waits longer"
-                hint = f"{self._stuck.hint}; {longer}" if self._stuck.hint else longer
-                raise WommError(f"no pod can run: {self._stuck.message}", hint)
+                hint = f"{stuck.hint}; {longer}" if stuck.hint else longer
+                raise WommError(f"no pod can run: {stuck.message}", hint)
             if usable_since is not None and now - usable_since > _UNREACHED:
                 by_hand = shlex.join(self._kube.argv("exec", "-it", f"deploy/{self._spec.name}"))
                 raise WommError(
@@ -176,7 +185,9 @@ class Follower(threading.Thread):
             if problem not in self._told:
                 self._told.add(problem)
                 self._tell_of(problem)
-        self._stuck = found[0] if self._table.stuck() else None
+        if len(self._table):
+            # Why there are none at all is found by asking.
+            self._stuck = found[0] if self._table.stuck() else None
         self._news.set()
 
     def _tell_of(self, problem: problems.Problem) -> None:
@@ -200,19 +211,25 @@ class Follower(threading.Thread):
     def _ask_why(self) -> None:
         # The deployment knows why it has no pods, or too few; or somebody has deleted it.
         self._patience = min(2 * self._patience, _LONGEST) if len(self._table) else _PATIENCE
+        created = self._created
         done = attempt(self._kube.argv("get", "deployment", self._spec.name, "-o", "json"))
-        if b"NotFound" in done.stderr:
+        if b"NotFound" in done.stderr and created:
             self._end("its deployment is gone: somebody has deleted it")
         elif done.status == 0:
             refusal = refusals.of_deployment(json.loads(done.stdout))
             if refusal is not None:
                 self._refused(refusal)
+            elif not len(self._table):
+                self._stuck = problems.Problem("the cluster makes no pods for its deployment")
 
     def _refused(self, refusal: refusals.Refusal) -> None:
         have = f"{len(self._table)} of {self._spec.pods} pods"
         if not len(self._table) and not self._hub.reached:
-            self._end(f"the cluster refuses its pods: {refusal.reason}", refusal.hint)
-        elif have not in self._told:
+            if not refusal.passes:
+                self._end(f"the cluster refuses its pods: {refusal.reason}", refusal.hint)
+                return
+            self._stuck = problems.Problem(refusal.reason, hint=refusal.hint)
+        if have not in self._told:
             self._told.add(have)
             warn(f"{have}: the cluster refuses more: {refusal.reason}")
 

@@ -17,8 +17,9 @@ from womm.process import TIMED_OUT, Done, attempt, probe, run, tool
 # Seconds that a short call may take in all: kubectl by itself tries again and again, 30 s each time. An
 # answer that takes longer is none for people who wait at a prompt.
 _ANSWER = 8.0
-# Seconds for what admission webhooks may delay: each of them may take 30.
-_CREATION = 120.0
+# Seconds for what admission webhooks may delay: each of them may take 30. And those after which such a call
+# is no longer taken for one that is just answered.
+_CREATION, _FIRST = 120.0, 5.0
 
 _SERVER = "jsonpath={.clusters[0].cluster.server}"
 _INSTALL = "install kubectl: https://kubernetes.io/docs/tasks/tools/"
@@ -92,6 +93,20 @@ class Kube:
             raise complaints.no_answer(self._place(), patience)
         return done
 
+    def attempt_creation(self, *arguments: str, env: Mapping[str, str]) -> Done:
+        """As attempt, but with time for admission webhooks, each of which may take 30 s.
+
+        A cluster that does not answer at all is told as soon as ever, with WommError.
+        """
+        done = attempt(self.argv(*arguments), patience=_FIRST, env=env)
+        if done.status != TIMED_OUT:
+            return done
+        # Nothing is asked of webhooks about this.
+        done = attempt(self.argv("get", "--raw", "/version"), patience=_ANSWER - _FIRST, env=env)
+        if done.status == TIMED_OUT:
+            raise complaints.no_answer(self._place(), _ANSWER)
+        return self.attempt(*arguments, patience=_CREATION, env=env)
+
     def explain(self, stderr: bytes) -> WommError:
         """The error that tells why a kubectl failed that said `stderr`: what happened, and the way out."""
         return complaints.explain(stderr.decode(errors="replace"), self._place())
@@ -128,7 +143,8 @@ class Kube:
 
     def server(self) -> str:
         """The address of the cluster's server; "" if the kubeconfig has none. Nothing is asked of it."""
-        return attempt(self.argv("config", "view", "--minify", "-o", _SERVER)).text
+        # A kubeconfig that others have named may be a pipe.
+        return attempt(self.argv("config", "view", "--minify", "-o", _SERVER), patience=_ANSWER).text
 
 
 def contexts(kubeconfig: str | None) -> list[str]:

@@ -13,7 +13,7 @@ from womm import refusals, signals
 from womm.errors import WommError
 from womm.kubectl import Kube
 from womm.manifests import TaskSpec, pod_manifest
-from womm.output import progress
+from womm.output import progress, warn
 from womm.runs import Run
 
 _FILE = "pod.yaml"
@@ -46,11 +46,14 @@ class Preflight(threading.Thread):
             if refusal is not None and refusal.demands_limit:
                 self._spec = replace(self._spec, cpu_limit=self._spec.cpu)
                 refusal = self._try()
-            if refusal is not None:
+            if refusal is not None and not refusal.passes:
                 self._failure = WommError(
                     f"the cluster refuses the task's pods: {refusal.reason}", refusal.hint
                 )
-            elif self._spec.cpu_limit:
+                return
+            if refusal is not None:
+                warn(f"the cluster takes no pod for now: {refusal.reason}")
+            if self._spec.cpu_limit:
                 progress(
                     f"womm: the namespace limits cpus: a pod gets no more than {self._spec.cpu} (--kube-cpu)"
                 )
@@ -61,10 +64,9 @@ class Preflight(threading.Thread):
         self._run.write(_FILE, pod_manifest(self._spec).encode())
         # The deployment is validated when it is created; the types that this takes would have to be fetched.
         flags = ("--dry-run=server", "--validate=false", "-o", "name")
+        dry_run = ("create", "-f", str(self._run.path / _FILE), *flags)
         # Marked as the run's: it is ended with it.
-        done = self._kube.attempt(
-            "create", "-f", str(self._run.path / _FILE), *flags, env=self._run.environment
-        )
+        done = self._kube.attempt_creation(*dry_run, env=self._run.environment)
         text = done.stderr.decode(errors="replace")
         refusal = refusals.understand(text)
         if done.status != 0 and refusal is None and not refusals.is_open(text):

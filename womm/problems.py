@@ -27,6 +27,10 @@ _NEW_IMAGE = "`womm setup` makes and pushes a new image"
 _REACH = "the nodes have to reach the registry by the name that it has here: see --prefix"
 _NEW_SERVER_IMAGE = "`womm cluster-setup --build` makes and pushes a new image of the file server"
 
+# An image without a digest has never been in a registry (--load); nodes that are made anew don't have it.
+_LOADED_AGAIN = "the nodes don't have it (any more): `womm setup` loads it again"
+_LOADED_SERVER_AGAIN = "the nodes don't have it (any more): `womm cluster-setup --build --load COMMAND`"
+
 # What a registry or a node says when asking again is of no use, and the way out ("": a new image).
 _REFUSED_PULLS = (
     (
@@ -104,11 +108,10 @@ def _explain_container(pod: Mapping[str, Any], container: Mapping[str, Any], mai
         known = _find(_REFUSED_PULLS, message)
         # A registry may answer the next time: what it failed of is told, and it is asked once more.
         hopeless = known is not None or reason == "ImagePullBackOff"
-        return Problem(
-            f"{reason}: {message}".rstrip(": "),
-            hopeless,
-            (known or new_image) if known is not None else _REACH,
-        )
+        way_out = (known or new_image) if known is not None else _REACH
+        if "@" not in container.get("image", "@"):
+            way_out = _LOADED_AGAIN if name == CONTAINER else _LOADED_SERVER_AGAIN
+        return Problem(f"{reason}: {message}".rstrip(": "), hopeless, way_out)
     if reason in _EXPLAINED and not _PASSING.search(message):
         return Problem(f"{reason}: {message}".rstrip(": "), reason in _HOPELESS, new_image)
     if ended is None or (ended.get("exitCode") == 0 and name != main):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import shutil
 import signal
@@ -32,8 +33,8 @@ RUN_VARIABLE = "WOMM_RUN"
 #: The status of a command that took longer than it might (as timeout(1) has it).
 TIMED_OUT = 124
 
-# Seconds between two looks at a process that is waited for.
-_GLANCE = 0.02
+# Seconds between two looks at a process that is waited for; in which one that was killed is a zombie.
+_GLANCE, _REAPED = 0.02, 1.0
 # Seconds that a program which is listened to may be silent before signals are looked for; bytes of a read.
 _LULL, _CHUNK = 0.5, 1 << 16
 
@@ -102,8 +103,8 @@ def attempt(
 ) -> Done:
     """Run `argv` to its end and return what it left, whatever its exit status.
 
-    After `patience` seconds it is killed; its status is then TIMED_OUT. Raises WommError for an argument
-    that is not valid UTF-8, which `sh` can't carry.
+    After `patience` seconds it is killed; its status is then TIMED_OUT. Raises WommError for a program that
+    this machine can't run, and for an argument that is not valid UTF-8, which `sh` can't carry.
     """
     import sh  # noqa: PLC0415 - 0.15 s, and `womm --help` needs none of it
 
@@ -112,7 +113,8 @@ def attempt(
             argument.encode()
         except UnicodeEncodeError as error:
             raise WommError(f"{argv[0]}: {argument!r} is not valid UTF-8", "choose another name") from error
-    command = sh.Command(tool(argv[0]))
+    path = tool(argv[0])
+    command = sh.Command(path)
     output.command(argv, env or {}, stdin)
     done = None
     try:
@@ -130,10 +132,18 @@ def attempt(
                 _bg=True,
                 _bg_exc=False,
             )
-        with _alarm(patience, done.kill) as has_rung:
+        pid = done.pid
+        # With its descendants: a login plugin that hangs holds kubectl's streams open.
+        with _alarm(patience, lambda: end_tree(pid, _REAPED / 2)) as has_rung:
             done.wait()
         if has_rung():
             return Done(TIMED_OUT, b"", f"no end within {patience:.0f} s".encode())
+    except sh.ForkException as failure:
+        # Its text is a traceback of the child's, and the last line of that the reason.
+        reason = re.findall(r"\[Errno \d+\] ([^:\n]+)", str(failure))[-1:] or ["it can't be started"]
+        raise WommError(
+            f"{argv[0]} can't be run: {reason[0]}", f"{path} is no program of this machine: install it anew"
+        ) from None
     except BaseException:
         # An interrupted `kubectl create` left to itself could create after all has been deleted.
         if done is not None:
@@ -145,14 +155,14 @@ def attempt(
 
 @contextlib.contextmanager
 def _alarm(patience: float | None, ring: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    # Calls `ring` after `patience` seconds, unless the context has ended. Yields whether it has. (sh's own
-    # timeout is a thread that may outlive an interruption, and then Python waits for it at its end.)
+    # Calls `ring` after `patience` seconds, unless the context has ended, and waits for its end. Yields
+    # whether it has. (sh's own timeout is a thread that may outlive an interruption, and then Python waits
+    # for it at its end.)
     rung = threading.Event()
 
     def wake() -> None:
         rung.set()
-        with contextlib.suppress(ProcessLookupError):
-            ring()
+        ring()
 
     timer = threading.Timer(patience or 0, wake)
     timer.daemon = True
@@ -162,6 +172,8 @@ def _alarm(patience: float | None, ring: Callable[[], None]) -> Iterator[Callabl
         yield rung.is_set
     finally:
         timer.cancel()
+        if rung.is_set():
+            timer.join()
 
 
 def show(argv: Sequence[str], *, cwd: Path | None = None) -> None:
@@ -260,7 +272,9 @@ def _attended(argv: Sequence[str | bytes], **how: Any) -> Iterator[subprocess.Po
     except BaseException:
         if process is not None:
             end_tree(process.pid)
-            process.wait()
+            # What is not ours to end (root's, by sudo) is not waited for, either.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_REAPED)
         raise
 
 

@@ -7,16 +7,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from womm import sizes
+
 # A denial of the pod itself. `pods is forbidden: User … cannot create` is the user's, and proves nothing.
 _DENIED = re.compile(
     r"""(?: pods?\ "[^"]*"\ is\ (?:forbidden|invalid): | (?=admission\ webhook\ "[^"]*"\ denied) )
     \s* (?P<reason>.*)""",
     re.DOTALL | re.IGNORECASE | re.VERBOSE,
 )
+# What one pod asks for, and what the quota allows in all: `requested: cpu=3,pods=1, used: …, limited: …`.
+_QUOTA = re.compile(r"exceeded quota: .*requested: (?P<requested>\S+), used: \S+, limited: (?P<limited>\S+)")
 # It goes by itself: the account of a namespace that has just been made.
 _PASSING = re.compile(r"error looking up service account")
-# A quota that counts what the pod does not say; a default that is less than the pod asks for.
-_DEMANDS_LIMIT = re.compile(r"must specify [a-z.,-]*limits\.cpu\b|must be less than or equal to cpu limit")
+# A quota that counts what the pod does not say; a default that is less than the pod asks for; bounds of what
+# neither the pod nor a default says.
+_DEMANDS_LIMIT = re.compile(
+    r"must specify [a-z.,-]*limits\.cpu\b|must be less than or equal to cpu limit|"
+    r"maximum cpu usage per \w+ is \S+ No limit is specified|"
+    r"cpu max limit to request ratio per \w+ is \S+ but no limit is specified"
+)
 
 # What is found in a reason, and the way out of it.
 _WAYS_OUT = (
@@ -52,12 +61,13 @@ _WAYS_OUT = (
 class Refusal:
     """Why no such pod is taken, in Kubernetes' own words, and the way out.
 
-    `demands_limit`: it would be, with a limit of its cpus.
+    `demands_limit`: it would be, with a limit of its cpus. `passes`: waiting may mend it.
     """
 
     reason: str
     hint: str = ""
     demands_limit: bool = False
+    passes: bool = False
 
 
 def understand(text: str) -> Refusal | None:
@@ -67,7 +77,22 @@ def understand(text: str) -> Refusal | None:
         return None
     reason = " ".join(denied["reason"].split())
     hint = next((hint for pattern, hint in _WAYS_OUT if re.search(pattern, reason)), "")
-    return Refusal(reason, hint, _DEMANDS_LIMIT.search(reason) is not None)
+    return Refusal(reason, hint, _DEMANDS_LIMIT.search(reason) is not None, _is_room_for_one(reason))
+
+
+def _is_room_for_one(reason: str) -> bool:
+    # Whether it is but other pods that use the quota up: they end some day.
+    quota = _QUOTA.search(reason)
+    if quota is None:
+        return False
+    try:
+        requested, limited = (
+            {name: sizes.amount(value) for name, value in (pair.split("=") for pair in text.split(","))}
+            for text in quota.groups()
+        )
+        return all(requested[name] <= limited[name] for name in requested)
+    except (ValueError, KeyError):
+        return False
 
 
 def is_open(text: str) -> bool:
@@ -75,12 +100,20 @@ def is_open(text: str) -> bool:
 
     Its user may create deployments, but no pods; a webhook knows no dry run, or is out of reach for now.
     """
-    return re.search(r"^Error from server \((Forbidden|BadRequest|InternalError)\)", text) is not None
+    # Warnings, and lines of kubectl's log, may stand before it.
+    answer = r"^Error from server \((Forbidden|BadRequest|InternalError)\)"
+    return re.search(answer, text, re.MULTILINE) is not None
 
 
 def of_deployment(deployment: Mapping[str, Any]) -> Refusal | None:
-    """Why the cluster makes no more pods for this deployment; None if it does."""
+    """Why the cluster makes no more pods for this deployment; None if it does.
+
+    It tries again and again: what is not known to last (a webhook that is out of reach, say) may pass.
+    """
     for condition in deployment.get("status", {}).get("conditions", []):
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            return understand(str(condition.get("message", "")))
+            text = str(condition.get("message") or condition.get("reason", ""))
+            if _PASSING.search(text):
+                return None
+            return understand(text) or Refusal(" ".join(text.split()), passes=True)
     return None

@@ -26,13 +26,15 @@ from womm.errors import WommError
 from womm.files import SCRIPTS
 from womm.output import warn
 from womm.process import RUN_VARIABLE, Done, attempt, tool
+from womm.threads import Pool, answer
 
-# Seconds that taking something back may take: at the end of its own run, and when a later womm does it.
+# Seconds that taking something back may take: at the end of its own run, and in its keeper; and when a later
+# womm does it, whose user waits for something else.
 _PATIENCE = 60.0
-_SHORT_PATIENCE = 15.0
+_SHORT_PATIENCE = 8.0
 
 # What the keeper runs when the client has died.
-_SWEEP = "from womm.runs import sweep; sweep()"
+_SWEEP = "from womm.runs import sweep_for_the_dead; sweep_for_the_dead()"
 
 #: The run's file that is there as long as results of its jobs are to be brought home (shares/home.py).
 RESULTS = "results"
@@ -73,11 +75,7 @@ class Run:
 
     def write(self, name: str, content: bytes, mtime: float | None = None) -> None:
         """Replace the run's file `name` as a whole, with the modification time `mtime` if given."""
-        temporary = self.path / f".{name}"
-        temporary.write_bytes(content)
-        if mtime is not None:
-            os.utime(temporary, (mtime, mtime))
-        temporary.replace(self.path / name)
+        _replace(self.path / name, content, mtime)
 
     def undo_later(self, argv: Sequence[str], then: Callable[[], None] = lambda: None) -> None:
         """Have take_back() run `argv` and, if it succeeds, call `then`.
@@ -107,8 +105,7 @@ class Run:
             self._write_undo()
 
     def _write_undo(self) -> None:
-        recorded = {"kubeconfig": self._kubeconfig, "undo": [argv for argv, _ in self._undo]}
-        self.write("undo", json.dumps(recorded).encode())
+        self.write("undo", _note(self._kubeconfig, [argv for argv, _ in self._undo]))
 
     def close(self) -> None:
         """End what is left of the run's processes. Its directory stays if something is left to do."""
@@ -161,23 +158,43 @@ def raise_file_limit(pods: int, slots: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if unlimited else min(wanted, most), most))
 
 
-def sweep() -> None:
-    """See to what dead runs left: their processes here, their jobs' results, their objects in the cluster."""
-    for path in _dead_runs():
-        warn(f"cleaning up after run {path.name}, which did not end as it should")
-        _end_processes(path)
-        kubeconfig, undo = _recorded(path)
-        is_home = _bring_home(path, kubeconfig)
-        left = [argv for argv in reversed(undo) if not _take_back(argv, kubeconfig, _SHORT_PATIENCE)]
-        if left or not is_home:
-            warn(f"→ the next womm command tries again; if it never can: rm -r {path}")
-            (path / "undo").write_text(json.dumps({"kubeconfig": kubeconfig, "undo": left[::-1]}))
-        else:
-            shutil.rmtree(path, ignore_errors=True)
+def sweep(patience: float = _SHORT_PATIENCE) -> None:
+    """See to what dead runs left: their processes here, their jobs' results, their objects in the cluster.
+
+    For these, `patience` seconds in all: what can't be taken back by then is left to the next sweep.
+    """
+    with _dead_runs() as paths, Pool() as pool:
+        notes = {}
+        for path in paths:
+            warn(f"cleaning up after run {path.name}, which did not end as it should")
+            _end_processes(path)
+            notes[path] = _recorded(path)
+            _bring_home(path, notes[path][0])
+        steps = [
+            (path, argv, pool.submit(_take_back, argv, kubeconfig, patience))
+            for path, (kubeconfig, undo) in notes.items()
+            for argv in undo
+        ]
+        for path, (kubeconfig, _) in notes.items():
+            left = [argv for of, argv, done in steps if of == path and not answer(done)]
+            if left or (path / RESULTS).exists():
+                warn(f"→ the next womm command tries again; if it never can: rm -r {path}")
+                with contextlib.suppress(OSError):
+                    # On a full disk the old note stays.
+                    _replace(path / "undo", _note(kubeconfig, left))
+            else:
+                shutil.rmtree(path, ignore_errors=True)
 
 
-def _bring_home(path: Path, kubeconfig: str) -> bool:
-    # Whether nothing is left to be brought home.
+def sweep_for_the_dead() -> None:
+    """What the keeper does: nobody waits for it, and its stderr is the user's terminal."""
+    try:
+        sweep(_PATIENCE)
+    except (OSError, WommError) as error:
+        warn(f"could not clean up: {error}")
+
+
+def _bring_home(path: Path, kubeconfig: str) -> None:
     if (path / RESULTS).exists():
         from womm.shares.home import complete  # noqa: PLC0415 - it has runs of its own
 
@@ -185,10 +202,11 @@ def _bring_home(path: Path, kubeconfig: str) -> bool:
             complete(path, kubeconfig)
         except WommError as error:
             warn(error.message)
-    return not (path / RESULTS).exists()
 
 
-def _dead_runs() -> Iterator[Path]:
+@contextlib.contextmanager
+def _dead_runs() -> Iterator[list[Path]]:
+    # They are locked for as long as the context lasts.
     locks: dict[Path, int] = {}
     directory = runs_directory()
     with _exclusively(directory):
@@ -196,7 +214,7 @@ def _dead_runs() -> Iterator[Path]:
             with contextlib.suppress(OSError):
                 locks[path] = _lock(path)
     try:
-        yield from locks
+        yield list(locks)
     finally:
         for lock in locks.values():
             os.close(lock)
@@ -222,6 +240,18 @@ def _lock(path: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _replace(path: Path, content: bytes, mtime: float | None = None) -> None:
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_bytes(content)
+    if mtime is not None:
+        os.utime(temporary, (mtime, mtime))
+    temporary.replace(path)
+
+
+def _note(kubeconfig: str, undo: Sequence[Sequence[str]]) -> bytes:
+    return json.dumps({"kubeconfig": kubeconfig, "undo": undo}).encode()
 
 
 def _recorded(path: Path) -> tuple[str, list[list[str]]]:

@@ -99,6 +99,8 @@ def _not_ready(deployment: dict[str, Any], items: list[dict[str, Any]], look: st
     found = [item for item in items if item["kind"] == "Pod"]
     refusal = refusals.of_deployment(deployment)
     if refusal is not None and not found:
+        if refusal.passes:
+            return NotReady(refusal.reason, refusal.hint or look)
         return WommError(f"the cluster refuses the file server's pod: {refusal.reason}", refusal.hint or look)
     problem = next(filter(None, (problems.explain(pod, CONTAINER) for pod in found)), None)
     if problem is not None and problem.hopeless:

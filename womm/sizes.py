@@ -9,6 +9,7 @@ from womm.errors import WommError
 _LETTERS = "kMGTPE"
 _SIZE = re.compile(rf"([0-9]{{1,15}}(?:\.[0-9]{{1,9}})?) ?([{_LETTERS}]?)(i?)B?", re.IGNORECASE)
 _MEBI = 1 << 20
+_QUANTITY = re.compile(r"([0-9.]+(?:[eE][-+]?[0-9]+)?)(?:([KMGTPE])i|([numkMGTPE]))?")
 
 
 def parse(name: str, text: str) -> int:
@@ -34,3 +35,14 @@ def shown(size: int) -> str:
 def quantity(size: int) -> str:
     """The size as a Kubernetes quantity, rounded up to whole MiB."""
     return f"{-(-size // _MEBI)}Mi"
+
+
+def amount(quantity: str) -> float:
+    """The number that a Kubernetes quantity (500m, 1Gi, 2e3) means. Raises ValueError for what is none."""
+    match = _QUANTITY.fullmatch(quantity)
+    if match is None:
+        raise ValueError(f"not a quantity: {quantity!r}")
+    number, binary, decimal = match.groups()
+    if binary:
+        return float(number) * float(1024 ** ("KMGTPE".find(binary) + 1))
+    return float(number) * 1000.0 ** ("num kMGTPE".find(decimal) - 3 if decimal else 0)

@@ -71,8 +71,7 @@ def transport(given: str | None) -> str:
     return text
 
 
-def _quantity(name: str, given: str | None, default: str) -> str:
-    text = default if given is None else given
+def _quantity(name: str, text: str) -> str:
     if not _QUANTITY.fullmatch(text):
         raise WommError(
             f"{name}: {text!r} is no Kubernetes quantity",
@@ -81,15 +80,24 @@ def _quantity(name: str, given: str | None, default: str) -> str:
     return text
 
 
+def _said(
+    option: str, given: str | None, variable: str, environ: Mapping[str, str], default: str
+) -> tuple[str, str]:
+    # What says a value, and the value.
+    if given is not None:
+        return option, given
+    return variable, environ.get(variable) or default
+
+
 def cpu(given: str | None, environ: Mapping[str, str]) -> str:
     """What --kube-cpu was given, or its default: a Kubernetes quantity."""
-    return _quantity("--kube-cpu", given, environ.get("WOMM_KUBE_CPU") or "1")
+    return _quantity(*_said("--kube-cpu", given, "WOMM_KUBE_CPU", environ, "1"))
 
 
 def memory(given: str | None, environ: Mapping[str, str]) -> str:
     """What --kube-mem was given, or its default: a Kubernetes quantity of bytes."""
-    name = "--kube-mem"
-    text = _quantity(name, given, environ.get("WOMM_KUBE_MEM") or "512Mi")
+    name, text = _said("--kube-mem", given, "WOMM_KUBE_MEM", environ, "512Mi")
+    _quantity(name, text)
     match = _QUANTITY.fullmatch(text)
     assert match is not None
     number, suffix = match[1], match[3] or ""
@@ -99,9 +107,7 @@ def memory(given: str | None, environ: Mapping[str, str]) -> str:
         # Ki counts as k: the least is no exact figure. No letter, and n, u and m, are no power.
         size = float(number) * 1000 ** ("KMGTPE".find(suffix[:1].replace("k", "K") or "?") + 1)
     if suffix in ("n", "u", "m") or size < _LEAST_MEMORY:
-        raise WommError(
-            f"{name} {text} is too little for a pod (its unit is bytes)", f"for example {name} 512Mi"
-        )
+        raise WommError(f"{name} {text} is too little for a pod (its unit is bytes)", "for example 512Mi")
     return text
 
 

@@ -121,6 +121,12 @@ def account(namespace: str, name: str, kubeconfig: Path) -> None:
     kubeconfig.write_text(json.dumps(view))
 
 
+def may(user: str, namespace: str, *what: str) -> bool:
+    """Whether the cluster knows by now that `user` may do this: `get pods`."""
+    asked = ["kubectl", "-n", namespace, "auth", "can-i", *what, f"--as={user}"]
+    return call(asked).status == 0
+
+
 def names(namespace: str, kinds: str = "deployments,replicasets,pods,secrets") -> list[str]:
     """Return the names of what is in `namespace` to stay, but for the file server and accounts' tokens.
 

@@ -63,7 +63,7 @@ def parallel(place: Place, options: tuple[str, ...]) -> Done:
 
 @pytest.mark.parametrize("verb", ["parallel", "setup"])
 def test_a_cluster_that_never_answers_ends_womm_within_ten_seconds(
-    none: Place, eager: Place, stranger: Stranger, verb: str
+    none: Place, stranger: Stranger, verb: str
 ) -> None:
     setup = ("setup", "--yes", "--share", "none", *IMAGES)
     with deaf_server() as address:
@@ -167,10 +167,25 @@ def test_a_user_without_rights_is_told_which_one_is_missing(none: Place, strange
 
 def test_a_home_that_is_missing_or_cannot_be_written_stops_no_run(none: Place) -> None:
     # What setup remembered is still read; GNU parallel and kubectl do without what they would keep.
-    for home in ("/proc/self/no-home", "/sys"):
-        done = none.womm("--quiet", "parallel", "--kube-pods", "1", *JOBS, HOME=home)
-        assert (done.status, done.out) == (0, b"x\n"), done.messages
-        assert "Traceback" not in done.messages
+    done = none.womm("--quiet", "parallel", "--kube-pods", "1", *JOBS, HOME="/sys")
+    assert (done.status, done.out) == (0, b"x\n"), done.messages
+    assert "Traceback" not in done.messages
+
+
+def test_without_a_home_for_what_womm_itself_remembers_a_run_needs_to_be_told_whom_to_trust(
+    none: Place,
+) -> None:
+    own = ("XDG_CONFIG_HOME", "XDG_STATE_HOME")
+    kept = {name: value for name, value in none.user.environment.items() if name not in own}
+    argv = ["womm", "--namespace", none.namespace, "parallel", "--kube-pods", "1"]
+    env = {**kept, "HOME": "/proc/self/no-home"}
+    first, way_out = refusal(call([*argv, *JOBS], cwd=none.path, env=env))
+    assert "was not made by your `womm setup` on this machine" in first
+    assert "womm parallel --trust" in way_out
+    done = call([*argv, "--trust", *JOBS], cwd=none.path, env=env)
+    assert (done.status, done.out) == (0, b"x\n"), done.messages
+    assert "womm: it is not remembered that you trust " in done.messages
+    assert "Traceback" not in done.messages
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kit import LIMIT, PREFIX, Done, Place, call, eventually, kubectl, new_namespace
+from kit import LIMIT, PREFIX, Done, Place, eventually, kubectl, may, new_namespace
 from test_bad_input import deaf_server
 
 pytestmark = pytest.mark.timeout(120)
@@ -34,11 +34,6 @@ def kubeconfig(directory: Path, user: dict[str, str], **cluster: str) -> str:
     return str(path)
 
 
-def may_get_pods(user: str, namespace: str) -> bool:
-    """Whether the cluster knows by now that `user` may look at pods."""
-    return call(["kubectl", "-n", namespace, "auth", "can-i", "get", "pods", f"--as={user}"]).status == 0
-
-
 @pytest.mark.registry("it is among what is well")
 def test_where_all_is_well_every_line_says_so(eager: Place) -> None:
     done = eager.womm("doctor")
@@ -57,8 +52,7 @@ def test_what_a_user_may_not_is_named_with_the_way_out(eager: Place, tmp_path: P
     kubectl(
         "-n", eager.namespace, "create", "rolebinding", "viewer", "--clusterrole=view", f"--user={viewer}"
     )
-    # The API server takes a moment to learn of it.
-    eventually(lambda: may_get_pods(viewer, eager.namespace))
+    eventually(lambda: may(viewer, eager.namespace, "get", "pods"))
     done = eager.womm("doctor", "--kubeconfig", kubeconfig(tmp_path, {"as": viewer}), "-o", "json")
     found = findings(done)
     assert done.status == 1

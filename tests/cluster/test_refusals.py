@@ -99,12 +99,40 @@ def test_fewer_pods_than_were_asked_for_do_the_jobs_and_it_is_told(none: Place) 
         assert run.interrupt(signal.SIGINT).status == 130
 
 
+def test_a_run_whose_quota_other_pods_use_up_says_so_at_once_and_goes_on_when_there_is_room(
+    none: Place,
+) -> None:
+    # The file server is the other pod.
+    with (
+        rule(none.namespace, "ResourceQuota", hard={"pods": "1"}),
+        none.started("parallel", "--kube-pods", "1", *JOBS) as run,
+    ):
+        began = time.monotonic()
+        run.until(lambda: "womm: the cluster takes no pod for now: exceeded quota: limits" in run.err)
+        assert time.monotonic() - began < 10
+        run.until(lambda: "womm: 0 of 1 pods: the cluster refuses more: exceeded quota: limits" in run.err)
+        room = json.dumps({"spec": {"hard": {"pods": "20"}}})
+        kubectl("--namespace", none.namespace, "patch", "resourcequota", "limits", "--patch", room)
+        done = run.wait()
+    assert (done.status, done.out) == (0, b"x\n"), done.messages
+    assert none.left() == []
+
+
 def test_who_may_not_try_pods_is_told_by_the_deployment_that_they_are_refused(
     none: Place, tmp_path: Path
 ) -> None:
     account(none.namespace, "womm-coordinator", tmp_path / "kubeconfig")
-    with rule(none.namespace, "ResourceQuota", hard={"pods": "1"}):
-        done = none.womm("--kubeconfig", str(tmp_path / "kubeconfig"), "parallel", "--kube-pods", "1", *JOBS)
+    options = (
+        "--kubeconfig",
+        str(tmp_path / "kubeconfig"),
+        "parallel",
+        "--kube-pods",
+        "1",
+        "--kube-cpu",
+        "3",
+    )
+    with rule(none.namespace, "ResourceQuota", hard={"requests.cpu": "1"}):
+        done = none.womm(*options, *JOBS)
     first, way_out = error(done)
     assert first.startswith(
         "womm: the task can't begin: the cluster refuses its pods: exceeded quota: limits"
@@ -137,7 +165,8 @@ def test_pods_that_cannot_be_scheduled_end_the_run_at_once_or_when_their_time_is
         first, way_out = error(none.parallel("--kube-cpu", "900", "--pending-timeout", pending, *JOBS))
         # It is to be known within 10 s; womm has to start, and to take its objects back.
         assert least <= time.monotonic() - began < 25
-        assert first.startswith("womm: no pod can run: 0/1 nodes are available: 1 Insufficient cpu")
+        assert first.startswith("womm: no pod can run: 0/")
+        assert " Insufficient cpu" in first
         assert "--kube-cpu" in way_out
         assert "--pending-timeout" in way_out
         assert none.left() == []

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kit import Place, User, account, call, kubectl, objects
+from kit import Place, User, account, call, eventually, kubectl, may, objects
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("clean")]
 
@@ -40,6 +40,7 @@ def programmer(home: User, limited: str) -> Iterator[Path]:
     kubectl(*place, "create", "serviceaccount", "programmer")
     who = f"--serviceaccount={limited}:programmer"
     kubectl(*place, "create", "rolebinding", "womm-users", "--role=womm-user", who)
+    eventually(lambda: may(f"system:serviceaccount:{limited}:programmer", limited, "get", "pods"))
     path = home.root / "programmer.kubeconfig"
     account(limited, "programmer", path)
     yield path
@@ -90,6 +91,7 @@ def test_without_a_share_the_cluster_role_edit_is_enough(none: Place, limited: s
     kubectl(
         *place, "create", "rolebinding", "editors", "--clusterrole=edit", f"--serviceaccount={limited}:editor"
     )
+    eventually(lambda: may(f"system:serviceaccount:{limited}:editor", limited, "get", "pods"))
     account(limited, "editor", tmp_path / "kubeconfig")
     done = none.womm(
         "--kubeconfig",

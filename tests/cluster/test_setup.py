@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from bases import BUSYBOX, MINIMAL
-from kit import DOCKER_SOCKET, IMAGES, PREFIX, Place, User, call, eventually, good, objects
+from kit import DOCKER_SOCKET, IMAGES, LOAD, PREFIX, Place, User, call, eventually, good, objects
 from loading import loading, on_node
 
 pytestmark = pytest.mark.timeout(300)
@@ -58,10 +58,16 @@ def test_a_prefix_gets_its_slash_and_is_remembered_for_the_next_directory(
     assert other.config()["prefix"] == place.config()["prefix"] == PREFIX
 
 
-def test_setup_has_no_output_on_stdout(make_place: Callable[[str], Place]) -> None:
+def test_setup_has_no_output_on_stdout_and_its_image_the_name_that_it_was_given(
+    make_place: Callable[[str], Place],
+) -> None:
     place = make_place("silent")
-    done = place.womm("setup", "--yes", "--share", "none", *IMAGES)
+    name = f"{PREFIX}team/silent"
+    load = ("--load", LOAD) if LOAD else ()
+    done = place.womm("setup", "--yes", "--share", "none", "--image", f"{name}:mine", *load)
     assert (done.status, done.out) == (0, b"")
+    given = rf"{name}:mine-[0-9a-f]{{12}}" if LOAD else rf"{name}@sha256:[0-9a-f]{{64}}"
+    assert re.fullmatch(given, place.config()["image"])
     assert done.messages.splitlines()[-1].startswith(f"womm: set up ({place.path}/.womm)")
 
 

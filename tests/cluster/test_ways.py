@@ -262,6 +262,7 @@ def behind_a_proxy(tmp_path: Path) -> Iterator[tuple[ConnectProxy, str]]:
     proxy.close()
 
 
+@pytest.mark.sandbox("its API server's address is known")
 def test_auto_falls_back_to_exec_where_upgrades_fail(
     none: Place, behind_a_proxy: tuple[ConnectProxy, str]
 ) -> None:
@@ -271,6 +272,7 @@ def test_auto_falls_back_to_exec_where_upgrades_fail(
     assert "CONNECT 127.0.0.2:6443 HTTP/1.1\r\n" in proxy.asked
 
 
+@pytest.mark.sandbox("its API server's address is known")
 def test_websocket_alone_says_why_it_can_not_where_upgrades_fail(
     none: Place, behind_a_proxy: tuple[ConnectProxy, str]
 ) -> None:

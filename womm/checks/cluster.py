@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from womm import rights, server
@@ -14,11 +13,12 @@ from womm.config import Project
 from womm.errors import WommError
 from womm.kubectl import Kube, KubeChoice, resolve
 from womm.process import attempt
+from womm.threads import Pool
 
 Check = Callable[[Kube, Project | None], Finding]
 
 
-def cluster(choice: KubeChoice, project: Project | None, pool: ThreadPoolExecutor) -> list[Finding]:
+def cluster(choice: KubeChoice, project: Project | None, pool: Pool) -> list[Finding]:
     """Whether the cluster answers, and what it says; what is asked of it is asked in `pool`."""
     try:
         kube = resolve(choice)

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
 
-from womm import config, engine, image, registries
+from womm import config, engine, image, registries, signals
 from womm.checks.finding import MISSING, NOTE, OK, PATIENCE, UNKNOWN, Finding
 from womm.config import Project
 from womm.engine import Engine
@@ -31,7 +31,10 @@ def tool(name: str, version: Iterable[str], fix: str) -> Finding:
     """Whether a program is there and works."""
     if shutil.which(name) is None:
         return Finding(name, MISSING, f"{name} is not installed", fix)
-    done = attempt([name, *version], patience=PATIENCE)
+    try:
+        done = attempt([name, *version], patience=PATIENCE)
+    except WommError as broken:
+        return Finding(name, MISSING, broken.message, fix)
     found = _VERSION.search(done.text)
     if done.status != 0 or found is None:
         said = done.stderr.decode(errors="replace").strip() or f"exit status {done.status}"
@@ -89,6 +92,7 @@ def registry(project: Project | None, found: Callable[[], Engine | None]) -> Fin
         builder = found()
         if builder is None:
             return Finding("registry", UNKNOWN, f"{host} answers; without an engine no push can be tried")
+        signals.check()
         image.try_push(builder, name, PATIENCE)
     except WommError as refusal:
         return Finding("registry", MISSING, refusal.message, refusal.hint)

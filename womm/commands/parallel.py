@@ -159,7 +159,11 @@ def _gnu_parallel(
 
 def _its_own_message(bad: BadOption) -> int:
     """Let GNU parallel say itself what it does not understand. Raises `bad` if it does understand."""
-    near = difflib.get_close_matches(bad.arguments[0].lstrip("-"), [o.names[0] for o in OURS], 1)
+    typed, ours = bad.arguments[0].lstrip("-"), [o.names[0] for o in OURS]
+    if typed.partition("=")[0] in ours:
+        # It is no typing error, and none of GNU parallel's: its value is missing, or one too many.
+        raise WommError(bad.message, "see `womm parallel --help`")
+    near = difflib.get_close_matches(typed, ours, 1)
     if near:
         raise WommError(bad.message, f"did you mean --{near[0]}? See `womm parallel --help`")
     # The bad option stands last: one that lacks its value must not take another word for it.
