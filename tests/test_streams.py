@@ -149,6 +149,22 @@ def test_a_file_is_taken_back_to_where_the_job_found_it(
     os.close(file)
 
 
+def test_a_job_that_wrote_nothing_takes_nothing_back_from_a_file_that_others_write_to(
+    loop: asyncio.AbstractEventLoop, tmp_path: Path
+) -> None:
+    # With -u: the user's own file, which he has unlinked, is every job's stdout.
+    file = unlinked(tmp_path)
+    lost, other = Out(loop, file), Out(loop, file)
+    other.sink.write(b"the other job's")
+    lost.sink.rewind()
+    assert whole(file) == b"the other job's"
+    lost.sink.write(b" and its own")
+    assert whole(file) == b"the other job's and its own"
+    for out in (lost, other):
+        out.sink.close()
+    os.close(file)
+
+
 def test_a_users_file_is_never_taken_back(loop: asyncio.AbstractEventLoop, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"precious")

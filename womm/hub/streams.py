@@ -67,7 +67,8 @@ class Sink:
 
     def rewind(self) -> None:
         """Take back everything that has been written; only where `own` or `untouched`."""
-        if self.own:
+        # What was not written by this job may be another one's: a user's file need not have a name either.
+        if self.own and not self.untouched:
             os.ftruncate(self._descriptor, self._length)
             os.lseek(self._descriptor, self._position, os.SEEK_SET)
         self.untouched = True
