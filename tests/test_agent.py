@@ -480,6 +480,23 @@ def test_a_second_dial_takes_over_from_a_channel_that_hangs(hub: Hub) -> None:
     assert job.status is None
 
 
+def test_a_greeting_that_was_long_on_its_way_costs_nothing(hub: Hub) -> None:
+    # Of a dial that the hub has given up; it has had more since, and said so.
+    late = Hub(hub.name)
+    late.key, late.received = hub.key, hub.received
+    talker = hub.run(1, f"head -c {3 << 20} /dev/zero; exec sleep 600")
+    hub.until(lambda: len(talker.stdout) == 3 << 20 and hub.told == len(hub.sent))
+    answer = hub.run(2, "echo here")
+    # Once it has answered, it has taken in what was acknowledged before.
+    assert hub.finish(answer) == 0
+    late.channel = dial(hub.name)
+    assert late.channel.stdin is not None
+    late.channel.stdin.write(frames.greet(late.key, late.received, 60, b"/tmp", b"/bin/sh"))
+    late.channel.wait(PATIENCE)
+    assert hub.finish(hub.run(3, "exit 5")) == 5
+    assert talker.status is None
+
+
 def test_another_hub_is_refused(hub: Hub) -> None:
     job = hub.run(1, "sleep 600")
     hub.until(lambda: all_of(hub, 1))
