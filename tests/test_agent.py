@@ -518,6 +518,21 @@ def test_jobs_end_with_the_dead_man_time(name: str, channel: str) -> None:
     eventually(lambda: not marked(name), 6)
 
 
+def test_a_dial_alone_is_no_sign_of_life(name: str) -> None:
+    # The hub may have given up on it, and counts from the cut.
+    hub = Hub(name, dead_man=1)
+    hub.dial()
+    hub.run(1, "sleep 600")
+    hub.until(lambda: all_of(hub, 1))
+    end = time.monotonic() + 10
+    while marked(f"WOMM_TASK={name}"):
+        assert time.monotonic() < end, "dials have kept it alive"
+        hang_up(hub.channel)
+        # One that comes at the very end is answered by the next agent, or by none.
+        with contextlib.suppress(AssertionError, BrokenPipeError):
+            hub.dial()
+
+
 def test_pings_keep_the_agent(name: str) -> None:
     hub = Hub(name, dead_man=1)
     hub.dial()

@@ -23,8 +23,9 @@ _GREETING, _QUIT = 10.0, 2.5
 _ONCE_MORE = 0.1
 # Seconds between two tries to dial, at first and at most.
 _SOON, _SELDOM = 0.2, 5.0
-# Seconds added to the dead-man time: clocks and buffers between here and the agent.
-_MARGIN = 2.0
+# Seconds added to the dead-man time: one from TERM to KILL, two for clocks and buffers between here and the
+# agent.
+_MARGIN = 3.0
 # Seconds that a stream may last when its container has ended: what is on its way still counts.
 _LAST_WORDS = 1.0
 # A process that was killed from outside, as a whole container is when its memory runs out.

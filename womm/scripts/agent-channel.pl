@@ -154,8 +154,11 @@ sub greeted {
     lose_channel();
     forget($count) if $session;
     answer($dialled, $session ? "same" : "new", "") or return 0;
+    # The hub may have given up on this dial, and counts from the last channel's end: its frames are signs of life,
+    # its greeting is none (but for an agent that has no jobs yet).
+    $heard = now() unless $session;
     $session ||= { key => $key, dead_man => $dead_man, directory => $directory, shell => find_shell($shell) };
-    ($channel, $sent, $acknowledged, $heard) = ($dialled, $dropped, $received, now());
+    ($channel, $sent, $acknowledged) = ($dialled, $dropped, $received);
     return 1;
 }
 
