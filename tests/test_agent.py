@@ -516,6 +516,9 @@ def test_jobs_end_with_the_dead_man_time(name: str, channel: str) -> None:
     if channel == "cut":
         hang_up(hub.channel)
     eventually(lambda: not marked(name), 6)
+    # It was not the jobs that have ended it.
+    if channel == "open":
+        assert hub.channel.wait(PATIENCE) == 0
 
 
 def test_a_dial_alone_is_no_sign_of_life(name: str) -> None:

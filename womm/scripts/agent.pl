@@ -96,7 +96,7 @@ sub kill_all {
 }
 
 # end [WANTED]: TERM the jobs, KILL them after GRACE, and end. What is listening goes first: the next dial starts anew.
-# If it is what the hub WANTED, the dialer ends well, and last.
+# If it is what the hub WANTED, or would want, the dialer ends well, and last.
 sub end {
     my ($wanted) = @_;
     close $_->{socket} for @dialled;
@@ -194,8 +194,9 @@ sub watched {
 sub serve {
     my ($read, $write) = watched();
     my $ready = select $read, $write, undef, patience();
-    # Before anything is heard: where the whole pod stood still, what came in meanwhile is no sign of life.
-    end() if now() > dead_line();
+    # Before anything is heard: where the whole pod stood still, what came in meanwhile is no sign of life. The
+    # dialer ends well: a machine that slept is no fault of the jobs.
+    end(1) if now() > dead_line();
     ($read, $write) = ("", "") if $ready <= 0;
     serve_jobs($read, $write);
     heed_signals() if vec $read, fileno $signals, 1;
