@@ -427,6 +427,51 @@ def test_a_killed_worker_is_gone_even_without_exec(hub: Hub) -> None:
     eventually(lambda: not marked(f"WOMM_TASK={hub.name}"))
 
 
+def alone(script: str, *arguments: str) -> list[str]:
+    """The lines that `script` prints, which finds the agent's functions and variables, and no agent that runs."""
+    parts = SOURCE.decode().replace("\nmain();\n", "\n")
+    done = subprocess.run(
+        ["perl", "-", "name", *arguments],
+        input=f"{parts}\npackage Womm::Agent; no strict; no warnings; {script}".encode(),
+        capture_output=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    return done.stdout.decode().splitlines()
+
+
+def test_what_was_forked_just_before_the_kill_is_killed_by_the_next() -> None:
+    sleepers = [subprocess.Popen(["sleep", "600"]) for _ in range(2)]
+    first, second = (str(sleeper.pid) for sleeper in sleepers)
+    looks = alone(
+        """
+        my @there = ([$ARGV[1]], [$ARGV[2]], []);
+        *processes = sub { print "look\n"; @{ shift @there } };
+        push @doomed, { number => 1, pid => 1, at => 0, by => "KILL", pause => 0.001 };
+        while (@doomed) { kill_doomed(); select undef, undef, undef, patience() }
+        """,
+        first,
+        second,
+    )
+    for sleeper in sleepers:
+        assert sleeper.wait(PATIENCE) == -signal.SIGKILL
+    assert looks == ["look"] * 3
+
+
+def test_many_jobs_are_killed_after_one_look_at_the_processes() -> None:
+    assert alone(
+        """
+        *processes = sub { print join(" ", sort { $a <=> $b } keys %{ shift() }), "\n"; () };
+        for my $n (1 .. 5) { kill_job($jobs{$n} = { number => $n, pid => 100 + $n, output => {} }) }
+        kill_doomed();
+        $_->{at} = 0 for @doomed;
+        kill_doomed();
+        print scalar(@doomed), " left\n";
+        """
+    ) == ["1 2 3 4 5", "1 2 3 4 5", "0 left"]
+
+
 def test_an_output_that_nobody_reads_ends_the_job(hub: Hub) -> None:
     job = hub.run(1, "exec yes")
     hub.until(lambda: job.stdout)
