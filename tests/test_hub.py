@@ -599,6 +599,63 @@ def test_a_container_that_was_started_anew_takes_jobs_again(world: World) -> Non
     assert started(world) == 2
 
 
+def test_the_end_of_a_container_that_is_told_late_is_not_its_successors(world: World) -> None:
+    world.start("p-1")
+    login, out, err = grouped(world, "p-1", STAYS)
+    with out, err:
+        eventually(lambda: content(out) == b"begin\n")
+        world.kill_container("p-1")
+        # The redial was faster than the watch.
+        eventually(lambda: started(world) == 2)
+        world.hub.see([ended("p-1", "out of memory")])
+        world.hub.see([running("p-1", "2")])
+        eventually(lambda: world.taking() == ["p-1"])
+        world.file("release").touch()
+        assert login.wait(PATIENCE) == 0
+        assert content(out) == b"begin\nend\n"
+    assert (started(world), len(world.told)) == (2, 1)
+    # What is told of the second one counts.
+    world.unreachable.add("p-1")
+    world.hub.see([replace(ended("p-1", "NodeLost"), container="2"), running("p-2")])
+    eventually(lambda: world.taking() == ["p-2"] and not world.agents("p-1"))
+
+
+def test_an_agent_that_lives_though_its_container_is_told_to_be_gone_ends_its_jobs_first(world: World) -> None:
+    # It was dialled after the container had been started anew, and before the watch told so.
+    world.start("p-1")
+    login, out, err = grouped(world, "p-1", f"trap '' TERM; {STAYS}")
+    with out, err:
+        eventually(lambda: started(world) == 1)
+        (first,) = runs(world)
+        world.hub.see([running("p-1", "2")])
+        eventually(lambda: started(world) == 2)
+        assert not alive(first)
+        world.file("release").touch()
+        assert login.wait(PATIENCE) == 0
+        assert content(out) == b"begin\nend\n"
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_pod_that_leaves_and_can_not_be_reached_is_not_dialled_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch, reached: bool
+) -> None:
+    # Its node is lost, or it was deleted by force and the stream was cut without a status.
+    monkeypatch.setattr(channels, "_MARGIN", 0.0)
+    hub = world.start(*["p-1"] * reached, dead_man=1)
+    world.unreachable.add("p-1")
+    if reached:
+        (dialer,) = world.dialers("p-1")
+        kubectl = dialer.parent()
+        assert kubectl is not None
+        kubectl.kill()
+        dialer.kill()
+    hub.see([running("p-1")])
+    eventually(lambda: len(world.dials) > 1)
+    hub.see([replace(running("p-1"), usable=False, leaving=True)])
+    assert hub._core is not None
+    eventually(lambda: hub._core._channels == {})
+
+
 def test_pods_that_were_deleted_are_not_the_jobs_fault(world: World) -> None:
     world.start("p-1")
     login, out, err = grouped(world, "p-1", STAYS)

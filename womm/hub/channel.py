@@ -26,8 +26,6 @@ _SOON, _SELDOM = 0.2, 5.0
 # Seconds added to the dead-man time: one from TERM to KILL, two for clocks and buffers between here and the
 # agent.
 _MARGIN = 3.0
-# Seconds that a stream may last when its container has ended: what is on its way still counts.
-_LAST_WORDS = 1.0
 # A process that was killed from outside, as a whole container is when its memory runs out.
 _KILLED = 128 + 9
 
@@ -66,7 +64,12 @@ class Channel:
         self._gone: tuple[str, bool] | None = None
         self._news = asyncio.Event()
         self._distrusted = False
+        self._last_words: asyncio.TimerHandle | None = None
         self.up = self.over = False
+        #: Whether another agent has answered than the one before: maybe in a container that was started anew.
+        self.renewed = False
+        #: Whether nothing that was started over it can run any more.
+        self.abandoned = True
         #: What the last dial failed of.
         self.complaint = ""
         self._task = self._loop.create_task(self._run())
@@ -100,7 +103,11 @@ class Channel:
             self._gone = (reason, died)
             self._news.set()
             if self._link is not None:
-                self._loop.call_later(_LAST_WORDS, self._link.abort)
+                # What is on its way still counts. And if an agent lives there after all, it ends its jobs: they
+                # will run again.
+                if self.up:
+                    self._link.write(frames.encode(frames.QUIT))
+                self._last_words = self._loop.call_later(_QUIT, self._link.abort)
 
     async def quit(self) -> None:
         """End the agent and its jobs, and then the channel."""
@@ -124,7 +131,7 @@ class Channel:
         deadline: float | None = None
         while True:
             try:
-                if self._distrusted:
+                if self._distrusted or self._gone is not None:
                     raise DialFailed(self.complaint)
                 await self._dial()
             except DialFailed as failure:
@@ -146,7 +153,9 @@ class Channel:
                 self._jobs.lose("its channel was cut and could not be had back", died=False)
                 self._session = Session()
                 self._distrusted = False
+                self.renewed = self.abandoned = True
                 deadline = None
+                self._changed()
             await self._pause(patience)
             patience = min(patience * 2, _SELDOM if deadline is None else 1.0)
 
@@ -232,13 +241,18 @@ class Channel:
         greeting = frames.understand(frame)
         if greeting.answer == "busy":
             raise Violation(greeting.reason or "another womm's agent is in the pod")
-        if greeting.answer == "new" and (self._session.sent or self._session.received):
-            # The agent had died alone, and the new one has killed what it left.
-            self._session = session = Session(self._session.key)
-            session.begin_channel()
-            self._jobs.lose(self._why_died(), died=bool(self._ended.status))
+        session, gone = self._session, self._gone
+        if greeting.answer == "new" and (session.sent or session.received or gone is not None):
+            # The agent had died, alone or with its container, and the new one has killed what it left. What was
+            # told of an end was that of the container before.
+            self._session = Session(session.key)
+            self._session.begin_channel()
+            self.renewed, self._gone = True, None
+            if self._last_words is not None:
+                self._last_words.cancel()
+            self._jobs.lose(*(gone or (self._why_died(), bool(self._ended.status))))
         assert self._link is not None
-        self.up = True
+        self.up, self.abandoned = True, False
         self._ended = Ended()
         self._heard = self._loop.time()
         for again in self._session.resume(greeting.received):

@@ -80,11 +80,16 @@ class Core:
         # Is the container behind a channel known to be gone? A pod that is deleted by force is gone from
         # the API before its container is: then the end of the exec stream tells.
         pod = self._pods[name]
-        self._containers[name] = self._containers[name] or pod.container
-        if pod.container != self._containers[name] or not pod.running:
+        known = self._containers[name] = self._containers[name] or pod.container
+        if channel.renewed and pod.running and pod.container != known:
+            # The watch tells later than the redial: that is where the new agent is.
+            channel.renewed = False
+            known = self._containers[name] = pod.container
+        ended = pod.container != known or not pod.running
+        if ended and (channel.stream_ended or channel.abandoned or not channel.renewed):
             reason = "its pod was deleted" if pod.leaving else pod.reason or "its container ended"
             channel.container_gone(reason, died=not pod.leaving)
-        elif pod.leaving and channel.stream_ended:
+        elif pod.leaving and (channel.stream_ended or channel.abandoned):
             channel.container_gone("its pod was deleted", died=False)
 
     def _open(self, pod: str, container: str, slots: int) -> Channel:
