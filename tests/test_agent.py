@@ -428,7 +428,7 @@ def test_a_killed_worker_is_gone_even_without_exec(hub: Hub) -> None:
 
 
 def alone(script: str, *arguments: str) -> list[str]:
-    """The lines that `script` prints, which finds the agent's functions and variables, and no agent that runs."""
+    """The lines that `script` prints, which has the agent's functions and variables, and no agent."""
     parts = SOURCE.decode().replace("\nmain();\n", "\n")
     done = subprocess.run(
         ["perl", "-", "name", *arguments],

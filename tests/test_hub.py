@@ -25,9 +25,9 @@ from conftest import eventually
 
 from womm.beside import background
 from womm.hub import channel as channels
-from womm.hub.channel import Place
+from womm.hub import frames
 from womm.hub.core import Settings, choose
-from womm.hub.dial import DialFailed, Dialler
+from womm.hub.dial import DialFailed, Dialler, Place
 from womm.hub.hub import Hub
 from womm.hub.job import Rules
 from womm.hub.links import Ended, Link, Plain, open_plain
@@ -620,7 +620,9 @@ def test_the_end_of_a_container_that_is_told_late_is_not_its_successors(world: W
     eventually(lambda: world.taking() == ["p-2"] and not world.agents("p-1"))
 
 
-def test_an_agent_that_lives_though_its_container_is_told_to_be_gone_ends_its_jobs_first(world: World) -> None:
+def test_an_agent_that_lives_though_its_container_is_told_to_be_gone_is_ended_first(
+    world: World,
+) -> None:
     # It was dialled after the container had been started anew, and before the watch told so.
     world.start("p-1")
     login, out, err = grouped(world, "p-1", f"trap '' TERM; {STAYS}")
@@ -761,6 +763,25 @@ def test_a_channel_that_can_not_be_had_back_is_given_up_after_the_dead_man_time(
         assert login.wait(PATIENCE) == 0
         assert content(out) == f"{world.name('p-2')}\nbegin\nend\n".encode()
     assert world.told == ["p-1 was lost (its channel was cut and could not be had back): its job runs again"]
+
+
+def test_a_bug_in_a_channel_costs_its_jobs_the_dead_man_time(
+    world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(channels, "_MARGIN", 0.0)
+    world.start("p-1", dead_man=1)
+    login, out, err = grouped(world, "p-1", STAYS)
+    with out, err:
+        eventually(lambda: len(runs(world)) == 1)
+        (first,) = runs(world)
+        with monkeypatch.context() as patch:
+            patch.setattr(frames, "PING", "no number")
+            eventually(lambda: world.taking() == [])
+        eventually(lambda: started(world) == 2)
+        assert not alive(first)
+        world.file("release").touch()
+        assert login.wait(PATIENCE) == 0
+    assert "a bug of womm's" in capfd.readouterr().err
 
 
 # Agents that don't keep to the protocol

@@ -299,6 +299,17 @@ def test_a_closing_handshake_is_answered_and_the_status_kept() -> None:
     assert server.codec.ended() == Ended(0, "")
 
 
+def test_what_is_said_while_it_is_closing_is_not_sent_and_no_mistake() -> None:
+    server = Server().opened()
+    server.say(STDOUT, b"last words")
+    server.protocol.send_close(1000)
+    # All of it arrives at once: who hears the words may answer, and somebody may ping before the end is read.
+    answers = [server.codec.encode(b"answer") for _ in server.codec.decode(server.outgoing())]
+    assert [*answers, server.codec.encode(b"ping")] == [b"", b""]
+    server.deliver(server.codec.answer())
+    assert [frame.opcode for frame in server.heard] == [Opcode.CLOSE]
+
+
 def test_a_message_may_come_in_fragments_with_others_work_between() -> None:
     server = Server().opened()
     server.protocol.send_binary(bytes([STDOUT]) + b"\x01one ", fin=False)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from womm.hub import frames
-from womm.hub.dial import DialFailed, Dialler
+from womm.hub.dial import DialFailed, Dialler, Place
 from womm.hub.frames import Frame, Violation
 from womm.hub.links import Ended, Link
 from womm.hub.session import Session
@@ -28,21 +27,6 @@ _SOON, _SELDOM = 0.2, 5.0
 _MARGIN = 3.0
 # A process that was killed from outside, as a whole container is when its memory runs out.
 _KILLED = 128 + 9
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a channel leads: a pod's container, the command that starts its agent, what jobs begin with.
-
-    `killed` says what it means if everything in the container was killed.
-    """
-
-    pod: str
-    container: str
-    command: Sequence[str]
-    directory: bytes
-    shell: bytes
-    killed: str
 
 
 class Channel:
@@ -103,8 +87,8 @@ class Channel:
             self._gone = (reason, died)
             self._news.set()
             if self._link is not None:
-                # What is on its way still counts. And if an agent lives there after all, it ends its jobs: they
-                # will run again.
+                # What is on its way still counts. And if an agent lives there after all, it ends its jobs:
+                # they will run again.
                 if self.up:
                     self._link.write(frames.encode(frames.QUIT))
                 self._last_words = self._loop.call_later(_QUIT, self._link.abort)
@@ -144,9 +128,7 @@ class Channel:
                 deadline = self._loop.time() + self._dead_man + _MARGIN
                 self._changed()
             if self._gone is not None:
-                self._jobs.lose(*self._gone)
-                self.over = True
-                self._changed()
+                self._give_up(*self._gone)
                 return
             if deadline is not None and self._loop.time() > deadline:
                 # Whatever still runs there has killed itself by now.
@@ -160,10 +142,17 @@ class Channel:
             patience = min(patience * 2, _SELDOM if deadline is None else 1.0)
 
     def _stopped(self, task: asyncio.Task[None]) -> None:
-        # A bug of ours must not look like a pod that does not answer.
+        # A bug of ours must not look like a pod that does not answer, nor hold its jobs for ever.
         if not task.cancelled() and (bug := task.exception()) is not None:
             self.complaint = f"bug: {bug!r}"
             self._loop.call_exception_handler({"message": f"channel to {self.place.pod}", "exception": bug})
+            self._detach(self._link)
+            self._loop.call_later(self._dead_man + _MARGIN, self._give_up, self.complaint, False)
+
+    def _give_up(self, reason: str, died: bool) -> None:
+        self._jobs.lose(reason, died)
+        self.over = True
+        self._changed()
 
     async def _pause(self, seconds: float) -> None:
         self._news.clear()
@@ -243,8 +232,8 @@ class Channel:
             raise Violation(greeting.reason or "another womm's agent is in the pod")
         session, gone = self._session, self._gone
         if greeting.answer == "new" and (session.sent or session.received or gone is not None):
-            # The agent had died, alone or with its container, and the new one has killed what it left. What was
-            # told of an end was that of the container before.
+            # The agent had died, alone or with its container, and the new one has killed what it left. What
+            # was told of an end was that of the container before.
             self._session = Session(session.key)
             self._session.begin_channel()
             self.renewed, self._gone = True, None

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from womm.hub import frames
 from womm.hub.calls import Call, accept
-from womm.hub.channel import Channel, Place
-from womm.hub.dial import Dialler, Proxy
+from womm.hub.channel import Channel
+from womm.hub.dial import Dialler, Place, Proxy
 from womm.hub.job import Job, Rules
 from womm.kubectl import Kube
 from womm.pods import PodState

@@ -8,21 +8,33 @@ import os
 import re
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from womm.beside import Background, background
 from womm.files import SCRIPTS
 from womm.hub.links import Link, Plain, WebSocket, open_plain, open_websocket
 from womm.kubectl import Kube
 
-if TYPE_CHECKING:
-    from womm.hub.channel import Place
-
 # The agent's parts; the last one runs it.
 _AGENT = ("agent-channel", "agent-terminal", "agent-shell", "agent-back", "agent-jobs", "agent")
 # Seconds that the start of `kubectl proxy` may take, and between two looks at it.
 _START, _GLANCE = 20.0, 0.02
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a channel leads: a pod's container, the command that starts its agent, what jobs begin with.
+
+    `killed` says what it means if everything in the container was killed.
+    """
+
+    pod: str
+    container: str
+    command: Sequence[str]
+    directory: bytes
+    shell: bytes
+    killed: str
 
 
 class DialFailed(Exception):

@@ -15,6 +15,7 @@ from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
+from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
@@ -87,9 +88,12 @@ class WebSocket:
         return self.answer()
 
     def encode(self, data: bytes) -> bytes:
-        """One message for each piece of `data`; nothing before the upgrade."""
+        """One message for each piece of `data`; nothing before the upgrade, nor once it is closing."""
         if not self.opened:
             self._early += data
+            return b""
+        if self._protocol.state is not State.OPEN:
+            # It lasts until its end is read; the session keeps what is said, for the next link.
             return b""
         for at in range(0, len(data), _CHUNK):
             self._protocol.send_binary(bytes([_STDIN]) + data[at : at + _CHUNK])
