@@ -919,6 +919,21 @@ def test_after_its_end_no_job_begins_and_those_that_run_go_on(world: World) -> N
     assert not world.file("never").exists()
 
 
+def test_a_job_that_is_lost_after_the_end_fails_and_does_not_wait_for_ever(world: World) -> None:
+    world.start("p-1")
+    login, out, err = grouped(world, "p-1", STAYS)
+    with out, err:
+        eventually(lambda: content(out) == b"begin\n")
+        world.hub.end("the deployment is gone; this job was not started")
+        world.unreachable.add("p-1")
+        world.kill_container("p-1")
+        world.hub.see([ended("p-1", leaving=True)])
+        assert login.wait(PATIENCE) == 255
+        assert content(err) == (
+            b"womm: p-1 was lost (its pod was deleted); the deployment is gone; this job was not started\n"
+        )
+
+
 def test_stopping_leaves_no_process(world: World) -> None:
     hub = world.start("p-1", "p-2")
     world.login("p-1", STAYS)

@@ -196,6 +196,10 @@ class Core:
         look()
 
     def _again(self, job: Job, why: str) -> None:
+        if self._end:
+            # Nothing will ever take it.
+            job.fail(f"{why}; {self._end}")
+            return
         self._tell(f"{why}: its job runs again")
         self._queue.appendleft(job)
         self._changed_soon()
