@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -25,7 +26,7 @@ from conftest import eventually
 
 from womm.beside import background
 from womm.hub import channel as channels
-from womm.hub import frames
+from womm.hub import core, frames
 from womm.hub.core import Settings, choose
 from womm.hub.dial import DialFailed, Dialler, Place
 from womm.hub.hub import Hub
@@ -339,6 +340,43 @@ def test_a_job_waits_for_a_pod(world: World) -> None:
     assert world.ready[0] == ["p-1"]
     # And once more: GNU parallel may have missed it.
     eventually(lambda: world.ready == [["p-1"]] * 2)
+
+
+def test_pods_are_told_once_more_when_the_first_job_comes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GNU parallel, which waited for its input, takes the file as it is now for what it read at its start.
+    monkeypatch.setattr(core, "_LAST_REMINDER", 0.0)
+    world.start("p-1")
+    assert world.ready == [["p-1"]]
+    for _ in range(2):
+        assert finish(world.login("p-1", "true"))[0] == 0
+    assert world.ready == [["p-1"]] * 2
+
+
+def test_pods_that_can_not_be_told_take_jobs_all_the_same_and_are_told_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "_REMINDER", 0.01)
+    monkeypatch.setattr(core, "_LAST_REMINDER", 0.02)
+    refusals = [OSError(errno.ENOSPC, "No space left on device")] * 6
+
+    class Full(list[list[str]]):
+        """What can't be told at first."""
+
+        def append(self, pods: list[str]) -> None:
+            if refusals:
+                raise refusals.pop()
+            super().append(pods)
+
+    world.ready = Full()
+    world.start()
+    login = world.login("p-1", "echo out")
+    world.hub.see([running("p-1")])
+    assert finish(login) == (0, b"out\n", b"")
+    eventually(lambda: world.taking() == ["p-1"])
+    complaint = "GNU parallel can't be told of the pods that take jobs: [Errno 28] No space left on device"
+    assert world.told == [complaint]
 
 
 def test_a_job_waits_for_a_pod_that_can_be_reached(world: World) -> None:

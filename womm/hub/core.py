@@ -63,6 +63,7 @@ class Core:
         self._queue: deque[Job] = deque()
         self._calls: set[Call] = set()
         self._announced: list[str] = []
+        self._called = self._complained = False
         self._leaving: set[asyncio.Task[None]] = set()
         self._end = ""
         self._closing = False
@@ -144,7 +145,14 @@ class Core:
         # (sub changed_sshloginfile): what came between the two it would never notice.
         if pods is not self._announced or self._closing:
             return
-        self._ready(pods)
+        try:
+            self._ready(pods)
+        except OSError as error:
+            # A full disk, say: jobs still go to all pods, and the next reminder may do better.
+            if not self._complained:
+                self._complained = True
+                self._tell(f"GNU parallel can't be told of the pods that take jobs: {error}")
+            pause = min(pause, _LAST_REMINDER)
         if pause <= _LAST_REMINDER:
             self._loop.call_later(pause, self._announce, pods, 3 * pause)
 
@@ -172,7 +180,17 @@ class Core:
         else:
             self._queue.append(job)
             self._give()
+            self._first_call()
         return job
+
+    def _first_call(self) -> None:
+        # GNU parallel may have waited for its input for a long time, and looks at the login file just before
+        # its first job: all reminders may have been too early.
+        if not self._called:
+            self._called = True
+            if self._announced:
+                self._announced = list(self._announced)
+                self._announce(self._announced, _REMINDER)
 
     def resized(self) -> None:
         for call in self._calls:
