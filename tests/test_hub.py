@@ -28,10 +28,10 @@ from womm.beside import background
 from womm.hub import channel as channels
 from womm.hub import core, frames
 from womm.hub.core import Settings, choose
-from womm.hub.dial import DialFailed, Dialler, Place
+from womm.hub.dial import DialFailed, Dialler, Place, Proxy
 from womm.hub.hub import Hub
 from womm.hub.job import Rules
-from womm.hub.links import Ended, Link, Plain, open_plain
+from womm.hub.links import Ended, Link, Plain, WebSocket, open_plain
 from womm.kubectl import Kube
 from womm.pods import PodState
 from womm.problems import killed
@@ -236,7 +236,7 @@ class World:
             for stream in (login.stdin, login.stdout, login.stderr):
                 if stream is not None:
                     stream.close()
-        shutil.rmtree(self.run)
+        shutil.rmtree(self.run, ignore_errors=True)
 
 
 @pytest.fixture
@@ -822,6 +822,99 @@ def test_a_bug_in_a_channel_costs_its_jobs_the_dead_man_time(
     assert "a bug of womm's" in capfd.readouterr().err
 
 
+# Gateways
+
+
+class Gateway:
+    """Between the hub and a world's pods: lets WebSockets pass, or answers their upgrade with `refusal`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.refusal = b""
+        self.ways: list[tuple[str, str]] = []
+        # It keeps the connections of those that it has refused.
+        self.kept: list[socket.socket] = []
+        monkeypatch.setattr(Proxy, "start", lambda _self: None)
+        beyond = Dialler.open
+
+        async def open_(dialler: Dialler, transport: str, place: Place) -> Link:
+            self.ways.append((place.pod, transport))
+            if transport == "exec" or not self.refusal:
+                return await beyond(dialler, transport, place)
+            ours, theirs = socket.socketpair()
+            theirs.sendall(self.refusal)
+            codec = WebSocket(Kube("n", "c"), place.pod, place.container, place.command)
+            loop = asyncio.get_running_loop()
+            _, link = await loop.create_connection(lambda: Link(codec), sock=ours)
+            self.kept.append(theirs)
+            return link
+
+        monkeypatch.setattr(Dialler, "open", open_)
+
+
+@pytest.fixture
+def gateway(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    """A gateway before the world's pods."""
+    made = Gateway(monkeypatch)
+    yield made
+    world.close()
+    for connection in made.kept:
+        connection.close()
+
+
+BLOCKED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 14\r\n\r\nno WebSockets\r\n"
+AWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 6\r\n\r\nwait\r\n"
+
+
+@pytest.mark.parametrize("refusal", [BLOCKED, AWAY])
+def test_where_no_websocket_was_ever_opened_any_failure_leads_to_exec(
+    world: World, gateway: Gateway, refusal: bytes
+) -> None:
+    gateway.refusal = refusal
+    world.start("p-1", transport="auto")
+    assert gateway.ways == [("p-1", "websocket"), ("p-1", "exec")]
+    assert finish(world.login("p-1", "echo out")) == (0, b"out\n", b"")
+    # Now it is known.
+    world.hub.see([running("p-1"), running("p-2")])
+    eventually(lambda: world.taking() == ["p-1", "p-2"])
+    assert gateway.ways[2:] == [("p-2", "exec")]
+
+
+def test_a_gateway_that_blocks_websockets_after_they_worked_is_passed_by_exec(
+    world: World, gateway: Gateway
+) -> None:
+    world.start("p-1", transport="auto")
+    login = world.login("p-1", STAYS)
+    eventually(lambda: started(world) == 1)
+    gateway.refusal = BLOCKED
+    world.cut("p-1")
+    world.file("release").touch()
+    assert finish(login) == (0, b"begin\nend\n", b"")
+    assert gateway.ways == [("p-1", "websocket"), ("p-1", "websocket"), ("p-1", "exec")]
+    # It was that channel's way out, no verdict for the others.
+    gateway.refusal = b""
+    world.hub.see([running("p-1"), running("p-2")])
+    eventually(lambda: world.taking() == ["p-1", "p-2"])
+    assert gateway.ways[3:] == [("p-2", "websocket")]
+
+
+def test_an_outage_after_websockets_worked_costs_no_kubectl(world: World, gateway: Gateway) -> None:
+    world.start("p-1", transport="auto")
+    gateway.refusal = AWAY
+    world.cut("p-1")
+    eventually(lambda: len(gateway.ways) == 4)
+    gateway.refusal = b""
+    assert finish(world.login("p-1", "echo out")) == (0, b"out\n", b"")
+    assert set(gateway.ways) == {("p-1", "websocket")}
+
+
+def test_one_slow_pod_is_no_reason_to_leave_the_way_to_all_others(tmp_path: Path) -> None:
+    # All were dialled before anything was known.
+    dialler = Dialler(Kube("n", "c"), Proxy(Kube("n", "c"), tmp_path, [], {}), "auto", {})
+    dialler.proven("websocket")
+    dialler.proven("exec")
+    assert dialler.candidates()[0] == "websocket"
+
+
 # Agents that don't keep to the protocol
 
 FAKE = """
@@ -1021,6 +1114,9 @@ def test_a_channel_ends_even_if_its_dial_fails_at_that_moment() -> None:
 
         def candidates(self) -> tuple[str, ...]:
             return ("exec",)
+
+        def try_next(self, _failed: Link | None) -> bool:
+            return False
 
         async def open(self, _transport: str, _place: Place) -> Link:
             self.links.append(Link(Plain(process)))

@@ -184,6 +184,8 @@ class Channel:
                 reason = "no answer" if isinstance(error, asyncio.TimeoutError) else str(error)
                 failure = DialFailed(reason or failure.args[0])
                 self._detach(link)
+                if not self._dialler.try_next(link):
+                    break
             except asyncio.CancelledError:
                 self._detach(link)
                 raise
