@@ -14,7 +14,7 @@ import tempfile
 import threading
 import traceback
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +79,7 @@ class World:
         self.fakes: dict[str, Sequence[str]] = {}
         self.ready: list[list[str]] = []
         self.told: list[str] = []
+        self.tell: Callable[[str], None] = self.told.append
         self.logins: list[subprocess.Popen[bytes]] = []
         self._hub: Hub | None = None
         for name in list(os.environ):
@@ -116,7 +117,7 @@ class World:
             environment={RUN_VARIABLE: str(self.run)},
             transport="exec",
         )
-        self._hub = Hub(replace(chosen, **settings), self.ready.append, self.told.append)
+        self._hub = Hub(replace(chosen, **settings), self.ready.append, self.tell)
         self._hub.start()
         if pods:
             self._hub.see([running(pod) for pod in pods])
@@ -376,7 +377,7 @@ def test_pods_that_can_not_be_told_take_jobs_all_the_same_and_are_told_later(
     assert finish(login) == (0, b"out\n", b"")
     eventually(lambda: world.taking() == ["p-1"])
     complaint = "GNU parallel can't be told of the pods that take jobs: [Errno 28] No space left on device"
-    assert world.told == [complaint]
+    eventually(lambda: world.told == [complaint])
 
 
 def test_a_job_waits_for_a_pod_that_can_be_reached(world: World) -> None:
@@ -501,7 +502,7 @@ def test_a_job_whose_agent_was_killed_runs_again_and_its_output_counts_once(worl
         world.file("release").touch()
         assert login.wait(PATIENCE) == 0
         assert (content(out), content(err)) == (b"begin\nend\n", b"why\n")
-    assert world.told == ["p-1 was lost (its agent died): its job runs again"]
+    eventually(lambda: world.told == ["p-1 was lost (its agent died): its job runs again"])
 
 
 def test_a_job_runs_again_with_its_input(world: World) -> None:
@@ -580,7 +581,7 @@ def test_a_job_that_kills_three_pods_is_given_up(world: World) -> None:
             world.kill_agent("p-1")
         assert login.wait(PATIENCE) == 255
         assert content(err) == b"womm: 3 pods were lost with this job; the last, p-1: its agent died\n"
-    assert (started(world), len(world.told)) == (3, 2)
+    eventually(lambda: (started(world), len(world.told)) == (3, 2))
 
 
 def test_a_container_whose_memory_ran_out_is_told_so(world: World) -> None:
@@ -618,7 +619,7 @@ def test_a_job_whose_container_has_ended_runs_again_elsewhere(
         world.file("release").touch()
         assert login.wait(PATIENCE) == 0
         assert content(out) == f"{world.name('p-2')}\nbegin\nend\n".encode()
-    assert world.told == [f"p-1 was lost ({reason}): its job runs again"]
+    eventually(lambda: world.told == [f"p-1 was lost ({reason}): its job runs again"])
     assert world.taking() == ["p-2"]
 
 
@@ -651,7 +652,7 @@ def test_the_end_of_a_container_that_is_told_late_is_not_its_successors(world: W
         world.file("release").touch()
         assert login.wait(PATIENCE) == 0
         assert content(out) == b"begin\nend\n"
-    assert (started(world), len(world.told)) == (2, 1)
+    eventually(lambda: (started(world), len(world.told)) == (2, 1))
     # What is told of the second one counts.
     world.unreachable.add("p-1")
     world.hub.see([replace(ended("p-1", "NodeLost"), container="2"), running("p-2")])
@@ -800,7 +801,11 @@ def test_a_channel_that_can_not_be_had_back_is_given_up_after_the_dead_man_time(
         world.file("release").touch()
         assert login.wait(PATIENCE) == 0
         assert content(out) == f"{world.name('p-2')}\nbegin\nend\n".encode()
-    assert world.told == ["p-1 was lost (its channel was cut and could not be had back): its job runs again"]
+    eventually(
+        lambda: (
+            world.told == ["p-1 was lost (its channel was cut and could not be had back): its job runs again"]
+        )
+    )
 
 
 def test_a_bug_in_a_channel_costs_its_jobs_the_dead_man_time(
@@ -984,7 +989,7 @@ def test_what_an_agent_has_no_right_to_say_ends_its_channel(
         else:
             assert (login.returncode, content(out)) == (0, f"{world.name('p-2')}\n".encode())
             assert not alive(liar)
-            assert len(world.told) == 1
+            eventually(lambda: len(world.told) == 1)
         assert not world.file("hacked").exists()
         assert world.hub.is_alive()
 
@@ -1030,6 +1035,31 @@ def test_an_agent_that_does_not_greet_gets_no_jobs(world: World, greeting: str) 
     assert (login.poll(), hub.reached, world.ready) == (None, False, [])
     hub.see([running("p-1"), running("p-2")])
     assert finish(login) == (0, f"{world.name('p-2')}\n".encode(), b"")
+
+
+# The user
+
+
+def test_a_user_who_takes_no_messages_for_now_does_not_stop_the_hub(world: World) -> None:
+    # stderr is a pager that is full.
+    reads = threading.Event()
+    told: list[str] = []
+
+    def blocked(line: str) -> None:
+        reads.wait(PATIENCE)
+        told.append(line)
+
+    world.tell = blocked
+    world.start("p-1")
+    login, out, err = grouped(world, "p-1", STAYS)
+    with out, err:
+        eventually(lambda: content(out) == b"begin\n")
+        world.kill_agent("p-1")
+        world.file("release").touch()
+        assert login.wait(PATIENCE) == 0
+    assert told == []
+    reads.set()
+    eventually(lambda: told == ["p-1 was lost (its agent died): its job runs again"])
 
 
 # The end

@@ -376,6 +376,31 @@ def test_a_pipe_that_is_not_to_be_opened_anew_is_written_without_blocking(
     assert bytes(got) == BIG
 
 
+def test_two_sinks_on_a_pipe_that_is_not_to_be_opened_anew_do_not_block_each_other(
+    loop: asyncio.AbstractEventLoop, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A job's stdout and stderr (2>&1), or two jobs' with -u: the loop finds both writable, and one fills it.
+    monkeypatch.setattr(streams, "_open_anew", lambda _descriptor, _how: None)
+    read, write = pipe
+    first, second = Out(loop, write), Out(loop, write)
+    os.close(write)
+    first.sink.write(BIG)
+    second.sink.write(BIG)
+    # If one of them blocks, the loop's thread hangs here.
+    settle(loop)
+    for _ in range(2):
+        first.sink._flush()
+        second.sink._flush()
+    assert not (first.sink.drained or second.sink.drained)
+    got = bytearray()
+    reader = slow_reader(read, got)
+    until(loop, lambda: first.sink.drained and second.sink.drained)
+    for out in (first, second):
+        out.sink.close()
+    reader.join(PATIENCE)
+    assert len(got) == 2 * len(BIG)
+
+
 def test_a_pipe_that_another_user_made_is_written_too(
     loop: asyncio.AbstractEventLoop, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -115,6 +115,9 @@ class Sink:
             while sent < len(data):
                 if self._socket is not None:
                     sent += self._socket.send(view[sent:], socket.MSG_DONTWAIT)
+                elif self._most == _ATOMIC and not _poll(self._descriptor, select.POLLOUT):
+                    # Another sink on the same pipe has filled it since the loop looked.
+                    break
                 else:
                     sent += os.write(self._descriptor, view[sent:])
         except BlockingIOError:
@@ -268,9 +271,13 @@ def _readable(descriptor: int, mode: int) -> int:
 
 def _is_over(pipe: int) -> bool:
     # Nothing in it, and nobody left who writes.
+    return _poll(pipe, select.POLLIN) == [(pipe, select.POLLHUP)]
+
+
+def _poll(descriptor: int, event: int) -> list[tuple[int, int]]:
     poll = select.poll()
-    poll.register(pipe, select.POLLIN)
-    return poll.poll(0) == [(pipe, select.POLLHUP)]
+    poll.register(descriptor, event)
+    return poll.poll(0)
 
 
 def _open_anew(descriptor: int, how: int) -> int | None:
