@@ -967,6 +967,8 @@ def fake(script: str, *, greets: bool = True) -> list[str]:
         "send(b'?', 1, b'')",
         "send(b'R', 1, b'\\0touch hacked')",
         "send(b'X', 1, bytes(3))",
+        "send(b'W', 1, struct.pack('>I', 1))",
+        "send(b'W', 1, struct.pack('>Q', 1 << 60))",
         "send(b'A', 0, struct.pack('>Q', 1 << 40))",
         "send(b'A', 0, b'')",
         "send(b'X', 1, bytes(4)); send(b'X', 1, bytes(4))",

@@ -462,6 +462,7 @@ class In:
     def __init__(self, loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
         self.sent = bytearray()
         self.ends = 0
+        self.error: OSError | None = None
         self.source = Source(loop, os.dup(descriptor), self._send, self._end)
 
     def _send(self, data: bytes) -> None:
@@ -469,8 +470,9 @@ class In:
         assert data, "an empty piece says nothing"
         self.sent += data
 
-    def _end(self) -> None:
+    def _end(self, error: OSError | None) -> None:
         self.ends += 1
+        self.error = error
 
     def again(self, credit: int) -> None:
         """Start anew."""
@@ -704,6 +706,7 @@ def test_a_terminal_that_refuses_is_asked_again(
     refusals = [OSError(errno.EIO, "Input/output error")] * 2
     real = os.read
     monkeypatch.setattr(streams, "_TERMINAL_PATIENCE", 0.01)
+    monkeypatch.setattr(streams.os, "isatty", lambda _descriptor: True)
     read, write = pipe
     got = In(loop, read)
 
@@ -718,3 +721,47 @@ def test_a_terminal_that_refuses_is_asked_again(
     until(loop, lambda: got.sent == b"hello")
     assert refusals == []
     got.source.close()
+
+
+def test_a_terminal_that_is_gone_has_ended(loop: asyncio.AbstractEventLoop) -> None:
+    ours, theirs = pty.openpty()
+    got = In(loop, theirs)
+    got.source.start(100)
+    settle(loop)
+    os.close(ours)
+    until(loop, lambda: got.ends)
+    assert (bytes(got.sent), got.error) == (b"", None)
+    got.source.close()
+    os.close(theirs)
+
+
+def test_a_directory_has_ended(loop: asyncio.AbstractEventLoop, tmp_path: Path) -> None:
+    directory = os.open(tmp_path, os.O_RDONLY)
+    got = In(loop, directory)
+    got.source.start(100)
+    until(loop, lambda: got.ends)
+    got.source.close()
+    os.close(directory)
+
+
+def test_a_file_that_can_not_be_read_to_its_end_is_told(
+    loop: asyncio.AbstractEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(BIG)
+    file = os.open(tmp_path / "file", os.O_RDONLY)
+    got = In(loop, file)
+    got.source.start(10)
+
+    def stale(_descriptor: int, _n: int) -> bytes:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(streams.os, "read", stale)
+    got.source.credit(100)
+    assert (len(got.sent), got.ends) == (10, 1)
+    assert got.error is not None
+    assert got.error.errno == errno.ESTALE
+    # No more is asked of it.
+    got.source.credit(100)
+    assert got.ends == 1
+    got.source.close()
+    os.close(file)
