@@ -1,4 +1,4 @@
-"""The agent's parser of frames, alone: however bytes arrive, it obeys the same; what is corrupt is refused."""
+"""The agent's parser of frames: however bytes arrive, it obeys the same; what is corrupt is refused."""
 
 from __future__ import annotations
 

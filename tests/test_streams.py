@@ -391,7 +391,8 @@ def test_two_sinks_on_a_pipe_that_is_not_to_be_opened_anew_do_not_block_each_oth
     for _ in range(2):
         first.sink._flush()
         second.sink._flush()
-    assert not (first.sink.drained or second.sink.drained)
+    assert not first.sink.drained
+    assert not second.sink.drained
     got = bytearray()
     reader = slow_reader(read, got)
     until(loop, lambda: first.sink.drained and second.sink.drained)
