@@ -656,7 +656,7 @@ def test_the_end_of_a_container_that_is_told_late_is_not_its_successors(world: W
     # What is told of the second one counts.
     world.unreachable.add("p-1")
     world.hub.see([replace(ended("p-1", "NodeLost"), container="2"), running("p-2")])
-    eventually(lambda: world.taking() == ["p-2"] and not world.agents("p-1"))
+    eventually(lambda: world.taking() == ["p-2"] and not world.processes("p-1"))
 
 
 def test_an_agent_that_lives_though_its_container_is_told_to_be_gone_is_ended_first(
