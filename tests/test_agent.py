@@ -427,6 +427,51 @@ def test_a_killed_worker_is_gone_even_without_exec(hub: Hub) -> None:
     eventually(lambda: not marked(f"WOMM_TASK={hub.name}"))
 
 
+def alone(script: str, *arguments: str) -> list[str]:
+    """The lines that `script` prints, which has the agent's functions and variables, and no agent."""
+    parts = SOURCE.decode().replace("\nmain();\n", "\n")
+    done = subprocess.run(
+        ["perl", "-", "name", *arguments],
+        input=f"{parts}\npackage Womm::Agent; no strict; no warnings; {script}".encode(),
+        capture_output=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    return done.stdout.decode().splitlines()
+
+
+def test_what_was_forked_just_before_the_kill_is_killed_by_the_next() -> None:
+    sleepers = [subprocess.Popen(["sleep", "600"]) for _ in range(2)]
+    first, second = (str(sleeper.pid) for sleeper in sleepers)
+    looks = alone(
+        """
+        my @there = ([$ARGV[1]], [$ARGV[2]], []);
+        *processes = sub { print "look\n"; @{ shift @there } };
+        push @doomed, { number => 1, pid => 1, at => 0, by => "KILL", pause => 0.001 };
+        while (@doomed) { kill_doomed(); select undef, undef, undef, patience() }
+        """,
+        first,
+        second,
+    )
+    for sleeper in sleepers:
+        assert sleeper.wait(PATIENCE) == -signal.SIGKILL
+    assert looks == ["look"] * 3
+
+
+def test_many_jobs_are_killed_after_one_look_at_the_processes() -> None:
+    assert alone(
+        """
+        *processes = sub { print join(" ", sort { $a <=> $b } keys %{ shift() }), "\n"; () };
+        for my $n (1 .. 5) { kill_job($jobs{$n} = { number => $n, pid => 100 + $n, output => {} }) }
+        kill_doomed();
+        $_->{at} = 0 for @doomed;
+        kill_doomed();
+        print scalar(@doomed), " left\n";
+        """
+    ) == ["1 2 3 4 5", "1 2 3 4 5", "0 left"]
+
+
 def test_an_output_that_nobody_reads_ends_the_job(hub: Hub) -> None:
     job = hub.run(1, "exec yes")
     hub.until(lambda: job.stdout)
@@ -480,6 +525,23 @@ def test_a_second_dial_takes_over_from_a_channel_that_hangs(hub: Hub) -> None:
     assert job.status is None
 
 
+def test_a_greeting_that_was_long_on_its_way_costs_nothing(hub: Hub) -> None:
+    # Of a dial that the hub has given up; it has had more since, and said so.
+    late = Hub(hub.name)
+    late.key, late.received = hub.key, hub.received
+    talker = hub.run(1, f"head -c {3 << 20} /dev/zero; exec sleep 600")
+    hub.until(lambda: len(talker.stdout) == 3 << 20 and hub.told == len(hub.sent))
+    answer = hub.run(2, "echo here")
+    # Once it has answered, it has taken in what was acknowledged before.
+    assert hub.finish(answer) == 0
+    late.channel = dial(hub.name)
+    assert late.channel.stdin is not None
+    late.channel.stdin.write(frames.greet(late.key, late.received, 60, b"/tmp", b"/bin/sh"))
+    late.channel.wait(PATIENCE)
+    assert hub.finish(hub.run(3, "exit 5")) == 5
+    assert talker.status is None
+
+
 def test_another_hub_is_refused(hub: Hub) -> None:
     job = hub.run(1, "sleep 600")
     hub.until(lambda: all_of(hub, 1))
@@ -499,6 +561,24 @@ def test_jobs_end_with_the_dead_man_time(name: str, channel: str) -> None:
     if channel == "cut":
         hang_up(hub.channel)
     eventually(lambda: not marked(name), 6)
+    # It was not the jobs that have ended it.
+    if channel == "open":
+        assert hub.channel.wait(PATIENCE) == 0
+
+
+def test_a_dial_alone_is_no_sign_of_life(name: str) -> None:
+    # The hub may have given up on it, and counts from the cut.
+    hub = Hub(name, dead_man=1)
+    hub.dial()
+    hub.run(1, "sleep 600")
+    hub.until(lambda: all_of(hub, 1))
+    end = time.monotonic() + 10
+    while marked(f"WOMM_TASK={name}"):
+        assert time.monotonic() < end, "dials have kept it alive"
+        hang_up(hub.channel)
+        # One that comes at the very end is answered by the next agent, or by none.
+        with contextlib.suppress(AssertionError, BrokenPipeError):
+            hub.dial()
 
 
 def test_pings_keep_the_agent(name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,13 +27,12 @@ from conftest import eventually
 
 from womm.beside import background
 from womm.hub import channel as channels
-from womm.hub import places
-from womm.hub.channel import Place
+from womm.hub import core, frames, places
 from womm.hub.core import Settings, choose
-from womm.hub.dial import DialFailed, Dialler
+from womm.hub.dial import DialFailed, Dialler, Place, Proxy
 from womm.hub.hub import Hub
 from womm.hub.job import Rules
-from womm.hub.links import Ended, Link, Plain, open_plain
+from womm.hub.links import Ended, Link, Plain, WebSocket, open_plain
 from womm.kubectl import Kube
 from womm.pods import PodState
 from womm.problems import killed
@@ -80,6 +80,7 @@ class World:
         self.fakes: dict[str, Sequence[str]] = {}
         self.ready: list[list[str]] = []
         self.told: list[str] = []
+        self.tell: Callable[[str], None] = self.told.append
         self.logins: list[subprocess.Popen[bytes]] = []
         self._hub: Hub | None = None
         for name in list(os.environ):
@@ -117,7 +118,7 @@ class World:
             environment={RUN_VARIABLE: str(self.run)},
             transport="exec",
         )
-        self._hub = Hub(replace(chosen, **settings), self.ready.append, self.told.append)
+        self._hub = Hub(replace(chosen, **settings), self.ready.append, self.tell)
         self._hub.start()
         if pods:
             self._hub.see([running(pod) for pod in pods])
@@ -237,7 +238,7 @@ class World:
             for stream in (login.stdin, login.stdout, login.stderr):
                 if stream is not None:
                     stream.close()
-        shutil.rmtree(self.run)
+        shutil.rmtree(self.run, ignore_errors=True)
 
 
 @pytest.fixture
@@ -341,6 +342,43 @@ def test_a_job_waits_for_a_pod(world: World) -> None:
     assert world.ready[0] == ["p-1"]
     # And once more: GNU parallel may have missed it.
     eventually(lambda: world.ready == [["p-1"]] * 2)
+
+
+def test_pods_are_told_once_more_when_the_first_job_comes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # GNU parallel, which waited for its input, takes the file as it is now for what it read at its start.
+    monkeypatch.setattr(core, "_LAST_REMINDER", 0.0)
+    world.start("p-1")
+    assert world.ready == [["p-1"]]
+    for _ in range(2):
+        assert finish(world.login("p-1", "true"))[0] == 0
+    assert world.ready == [["p-1"]] * 2
+
+
+def test_pods_that_can_not_be_told_take_jobs_all_the_same_and_are_told_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "_REMINDER", 0.01)
+    monkeypatch.setattr(core, "_LAST_REMINDER", 0.02)
+    refusals = [OSError(errno.ENOSPC, "No space left on device")] * 6
+
+    class Full(list[list[str]]):
+        """What can't be told at first."""
+
+        def append(self, pods: list[str]) -> None:
+            if refusals:
+                raise refusals.pop()
+            super().append(pods)
+
+    world.ready = Full()
+    world.start()
+    login = world.login("p-1", "echo out")
+    world.hub.see([running("p-1")])
+    assert finish(login) == (0, b"out\n", b"")
+    eventually(lambda: world.taking() == ["p-1"])
+    complaint = "GNU parallel can't be told of the pods that take jobs: [Errno 28] No space left on device"
+    eventually(lambda: world.told == [complaint])
 
 
 def test_a_job_waits_for_a_pod_that_can_be_reached(world: World) -> None:
@@ -497,7 +535,7 @@ def test_a_job_whose_agent_was_killed_runs_again_and_its_output_counts_once(worl
         world.file("release").touch()
         assert login.wait(PATIENCE) == 0
         assert (content(out), content(err)) == (b"begin\nend\n", b"why\n")
-    assert world.told == ["p-1 was lost (its agent died): its job runs again"]
+    eventually(lambda: world.told == ["p-1 was lost (its agent died): its job runs again"])
 
 
 def test_a_job_runs_again_with_its_input(world: World) -> None:
@@ -576,7 +614,7 @@ def test_a_job_that_kills_three_pods_is_given_up(world: World) -> None:
             world.kill_agent("p-1")
         assert login.wait(PATIENCE) == 255
         assert content(err) == b"womm: 3 pods were lost with this job; the last, p-1: its agent died\n"
-    assert (started(world), len(world.told)) == (3, 2)
+    eventually(lambda: (started(world), len(world.told)) == (3, 2))
 
 
 def test_a_container_whose_memory_ran_out_is_told_so(world: World) -> None:
@@ -614,7 +652,7 @@ def test_a_job_whose_container_has_ended_runs_again_elsewhere(
         world.file("release").touch()
         assert login.wait(PATIENCE) == 0
         assert content(out) == f"{world.name('p-2')}\nbegin\nend\n".encode()
-    assert world.told == [f"p-1 was lost ({reason}): its job runs again"]
+    eventually(lambda: world.told == [f"p-1 was lost ({reason}): its job runs again"])
     assert world.taking() == ["p-2"]
 
 
@@ -631,6 +669,65 @@ def test_a_container_that_was_started_anew_takes_jobs_again(world: World) -> Non
         assert login.wait(PATIENCE) == 0
         assert content(out) == b"begin\nend\n"
     assert started(world) == 2
+
+
+def test_the_end_of_a_container_that_is_told_late_is_not_its_successors(world: World) -> None:
+    world.start("p-1")
+    login, out, err = grouped(world, "p-1", STAYS)
+    with out, err:
+        eventually(lambda: content(out) == b"begin\n")
+        world.kill_container("p-1")
+        # The redial was faster than the watch.
+        eventually(lambda: started(world) == 2)
+        world.hub.see([ended("p-1", "out of memory")])
+        world.hub.see([running("p-1", "2")])
+        eventually(lambda: world.taking() == ["p-1"])
+        world.file("release").touch()
+        assert login.wait(PATIENCE) == 0
+        assert content(out) == b"begin\nend\n"
+    eventually(lambda: (started(world), len(world.told)) == (2, 1))
+    # What is told of the second one counts.
+    world.unreachable.add("p-1")
+    world.hub.see([replace(ended("p-1", "NodeLost"), container="2"), running("p-2")])
+    eventually(lambda: world.taking() == ["p-2"] and not world.processes("p-1"))
+
+
+def test_an_agent_that_lives_though_its_container_is_told_to_be_gone_is_ended_first(
+    world: World,
+) -> None:
+    # It was dialled after the container had been started anew, and before the watch told so.
+    world.start("p-1")
+    login, out, err = grouped(world, "p-1", f"trap '' TERM; {STAYS}")
+    with out, err:
+        eventually(lambda: started(world) == 1)
+        (first,) = runs(world)
+        world.hub.see([running("p-1", "2")])
+        eventually(lambda: started(world) == 2)
+        assert not alive(first)
+        world.file("release").touch()
+        assert login.wait(PATIENCE) == 0
+        assert content(out) == b"begin\nend\n"
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_pod_that_leaves_and_can_not_be_reached_is_not_dialled_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch, reached: bool
+) -> None:
+    # Its node is lost, or it was deleted by force and the stream was cut without a status.
+    monkeypatch.setattr(channels, "_MARGIN", 0.0)
+    hub = world.start(*["p-1"] * reached, dead_man=1)
+    world.unreachable.add("p-1")
+    if reached:
+        (dialer,) = world.dialers("p-1")
+        kubectl = dialer.parent()
+        assert kubectl is not None
+        kubectl.kill()
+        dialer.kill()
+    hub.see([running("p-1")])
+    eventually(lambda: len(world.dials) > 1)
+    hub.see([replace(running("p-1"), usable=False, leaving=True)])
+    assert hub._core is not None
+    eventually(lambda: hub._core._channels == {})
 
 
 def test_pods_that_were_deleted_are_not_the_jobs_fault(world: World) -> None:
@@ -737,7 +834,123 @@ def test_a_channel_that_can_not_be_had_back_is_given_up_after_the_dead_man_time(
         world.file("release").touch()
         assert login.wait(PATIENCE) == 0
         assert content(out) == f"{world.name('p-2')}\nbegin\nend\n".encode()
-    assert world.told == ["p-1 was lost (its channel was cut and could not be had back): its job runs again"]
+    eventually(
+        lambda: (
+            world.told == ["p-1 was lost (its channel was cut and could not be had back): its job runs again"]
+        )
+    )
+
+
+def test_a_bug_in_a_channel_costs_its_jobs_the_dead_man_time(
+    world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(channels, "_MARGIN", 0.0)
+    world.start("p-1", dead_man=1)
+    login, out, err = grouped(world, "p-1", STAYS)
+    with out, err:
+        eventually(lambda: len(runs(world)) == 1)
+        (first,) = runs(world)
+        with monkeypatch.context() as patch:
+            patch.setattr(frames, "PING", "no number")
+            eventually(lambda: world.taking() == [])
+        eventually(lambda: started(world) == 2)
+        assert not alive(first)
+        world.file("release").touch()
+        assert login.wait(PATIENCE) == 0
+    assert "a bug of womm's" in capfd.readouterr().err
+
+
+# Gateways
+
+
+class Gateway:
+    """Between the hub and a world's pods: lets WebSockets pass, or answers their upgrade with `refusal`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.refusal = b""
+        self.ways: list[tuple[str, str]] = []
+        # It keeps the connections of those that it has refused.
+        self.kept: list[socket.socket] = []
+        monkeypatch.setattr(Proxy, "start", lambda _self: None)
+        beyond = Dialler.open
+
+        async def open_(dialler: Dialler, transport: str, place: Place) -> Link:
+            self.ways.append((place.pod, transport))
+            if transport == "exec" or not self.refusal:
+                return await beyond(dialler, transport, place)
+            ours, theirs = socket.socketpair()
+            theirs.sendall(self.refusal)
+            codec = WebSocket(Kube("n", "c"), place.pod, place.container, place.command)
+            loop = asyncio.get_running_loop()
+            _, link = await loop.create_connection(lambda: Link(codec), sock=ours)
+            self.kept.append(theirs)
+            return link
+
+        monkeypatch.setattr(Dialler, "open", open_)
+
+
+@pytest.fixture
+def gateway(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    """A gateway before the world's pods."""
+    made = Gateway(monkeypatch)
+    yield made
+    world.close()
+    for connection in made.kept:
+        connection.close()
+
+
+BLOCKED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 14\r\n\r\nno WebSockets\r\n"
+AWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 6\r\n\r\nwait\r\n"
+
+
+@pytest.mark.parametrize("refusal", [BLOCKED, AWAY])
+def test_where_no_websocket_was_ever_opened_any_failure_leads_to_exec(
+    world: World, gateway: Gateway, refusal: bytes
+) -> None:
+    gateway.refusal = refusal
+    world.start("p-1", transport="auto")
+    assert gateway.ways == [("p-1", "websocket"), ("p-1", "exec")]
+    assert finish(world.login("p-1", "echo out")) == (0, b"out\n", b"")
+    # Now it is known.
+    world.hub.see([running("p-1"), running("p-2")])
+    eventually(lambda: world.taking() == ["p-1", "p-2"])
+    assert gateway.ways[2:] == [("p-2", "exec")]
+
+
+def test_a_gateway_that_blocks_websockets_after_they_worked_is_passed_by_exec(
+    world: World, gateway: Gateway
+) -> None:
+    world.start("p-1", transport="auto")
+    login = world.login("p-1", STAYS)
+    eventually(lambda: started(world) == 1)
+    gateway.refusal = BLOCKED
+    world.cut("p-1")
+    world.file("release").touch()
+    assert finish(login) == (0, b"begin\nend\n", b"")
+    assert gateway.ways == [("p-1", "websocket"), ("p-1", "websocket"), ("p-1", "exec")]
+    # It was that channel's way out, no verdict for the others.
+    gateway.refusal = b""
+    world.hub.see([running("p-1"), running("p-2")])
+    eventually(lambda: world.taking() == ["p-1", "p-2"])
+    assert gateway.ways[3:] == [("p-2", "websocket")]
+
+
+def test_an_outage_after_websockets_worked_costs_no_kubectl(world: World, gateway: Gateway) -> None:
+    world.start("p-1", transport="auto")
+    gateway.refusal = AWAY
+    world.cut("p-1")
+    eventually(lambda: len(gateway.ways) == 4)
+    gateway.refusal = b""
+    assert finish(world.login("p-1", "echo out")) == (0, b"out\n", b"")
+    assert set(gateway.ways) == {("p-1", "websocket")}
+
+
+def test_one_slow_pod_is_no_reason_to_leave_the_way_to_all_others(tmp_path: Path) -> None:
+    # All were dialled before anything was known.
+    dialler = Dialler(Kube("n", "c"), Proxy(Kube("n", "c"), tmp_path, [], {}), "auto", {})
+    dialler.proven("websocket")
+    dialler.proven("exec")
+    assert dialler.candidates()[0] == "websocket"
 
 
 # Agents that don't keep to the protocol
@@ -787,6 +1000,8 @@ def fake(script: str, *, greets: bool = True) -> list[str]:
         "send(b'?', 1, b'')",
         "send(b'R', 1, b'\\0touch hacked')",
         "send(b'X', 1, bytes(3))",
+        "send(b'W', 1, struct.pack('>I', 1))",
+        "send(b'W', 1, struct.pack('>Q', 1 << 60))",
         "send(b'A', 0, struct.pack('>Q', 1 << 40))",
         "send(b'A', 0, b'')",
         "send(b'X', 1, bytes(4)); send(b'X', 1, bytes(4))",
@@ -809,7 +1024,7 @@ def test_what_an_agent_has_no_right_to_say_ends_its_channel(
         else:
             assert (login.returncode, content(out)) == (0, f"{world.name('p-2')}\n".encode())
             assert not alive(liar)
-            assert len(world.told) == 1
+            eventually(lambda: len(world.told) == 1)
         assert not world.file("hacked").exists()
         assert world.hub.is_alive()
 
@@ -857,6 +1072,31 @@ def test_an_agent_that_does_not_greet_gets_no_jobs(world: World, greeting: str) 
     assert finish(login) == (0, f"{world.name('p-2')}\n".encode(), b"")
 
 
+# The user
+
+
+def test_a_user_who_takes_no_messages_for_now_does_not_stop_the_hub(world: World) -> None:
+    # stderr is a pager that is full.
+    reads = threading.Event()
+    told: list[str] = []
+
+    def blocked(line: str) -> None:
+        reads.wait(PATIENCE)
+        told.append(line)
+
+    world.tell = blocked
+    world.start("p-1")
+    login, out, err = grouped(world, "p-1", STAYS)
+    with out, err:
+        eventually(lambda: content(out) == b"begin\n")
+        world.kill_agent("p-1")
+        world.file("release").touch()
+        assert login.wait(PATIENCE) == 0
+    assert told == []
+    reads.set()
+    eventually(lambda: told == ["p-1 was lost (its agent died): its job runs again"])
+
+
 # The end
 
 
@@ -873,6 +1113,21 @@ def test_after_its_end_no_job_begins_and_those_that_run_go_on(world: World) -> N
     world.file("release").touch()
     assert finish(first) == (0, b"begin\nend\n", b"")
     assert not world.file("never").exists()
+
+
+def test_a_job_that_is_lost_after_the_end_fails_and_does_not_wait_for_ever(world: World) -> None:
+    world.start("p-1")
+    login, out, err = grouped(world, "p-1", STAYS)
+    with out, err:
+        eventually(lambda: content(out) == b"begin\n")
+        world.hub.end("the deployment is gone; this job was not started")
+        world.unreachable.add("p-1")
+        world.kill_container("p-1")
+        world.hub.see([ended("p-1", leaving=True)])
+        assert login.wait(PATIENCE) == 255
+        assert content(err) == (
+            b"womm: p-1 was lost (its pod was deleted); the deployment is gone; this job was not started\n"
+        )
 
 
 def test_stopping_leaves_no_process(world: World) -> None:
@@ -924,6 +1179,9 @@ def test_a_channel_ends_even_if_its_dial_fails_at_that_moment() -> None:
 
         def candidates(self) -> tuple[str, ...]:
             return ("exec",)
+
+        def try_next(self, _failed: Link | None) -> bool:
+            return False
 
         async def open(self, _transport: str, _place: Place) -> Link:
             self.links.append(Link(Plain(process)))

@@ -116,13 +116,19 @@ def test_get_decodes_json(record: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert record.read_text().split() == [*KUBE.prefix()[1:], "get", "pods", "-l", "a=b", "-o", "json"]
 
 
+def test_create_is_marked_as_the_runs(hermetic: Hermetic, tmp_path: Path) -> None:
+    # What outlives a womm that was killed is found by it.
+    hermetic.stub("kubectl", '#!/bin/sh\necho "$WOMM_RUN"\n')
+    assert KUBE.create(tmp_path / "x.yaml", {"WOMM_RUN": "this-run"}) == ["this-run"]
+
+
 def test_create_names_the_manifest_and_returns_the_names(
     record: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ANSWER", "secret/a\ndeployment.apps/a\n")
     manifest = tmp_path / "é ü.yaml"
     manifest.write_text("kind: é\n")
-    assert KUBE.create(manifest) == ["secret/a", "deployment.apps/a"]
+    assert KUBE.create(manifest, {"WOMM_RUN": "x"}) == ["secret/a", "deployment.apps/a"]
     said = record.read_text().splitlines()
     assert said == [*KUBE.prefix()[1:], "create", "-f", str(manifest), "-o", "name"]
     # It can be typed again: nothing comes by stdin.

@@ -229,19 +229,21 @@ FORBIDDEN = json.dumps(
 
 
 @pytest.mark.parametrize(
-    ("raw", "reason"),
+    ("raw", "reason", "blocked"),
     [
-        (response(403, FORBIDDEN), '403 Forbidden: pods "p" is forbidden: no exec for you'),
-        (response(403, b"<h3>Unauthorized</h3>\n"), "403 Forbidden: <h3>Unauthorized</h3>"),
-        (response(404, b""), "404 Not Found"),
-        (response(500, b"\xff" * 1000), "500 Internal Server Error: " + "\ufffd" * 200),
-        (response(400, b"[1]"), "400 Bad Request: [1]"),
-        (response(200, b'{"message": 7}'), "200 OK: 7"),
+        # The API server's own word on the pod: another way leads to no other.
+        (response(403, FORBIDDEN), '403 Forbidden: pods "p" is forbidden: no exec for you', False),
+        (response(403, b"<h3>Unauthorized</h3>\n"), "403 Forbidden: <h3>Unauthorized</h3>", True),
+        (response(404, b""), "404 Not Found", True),
+        # A gateway or `kubectl proxy` that does not reach the API server.
+        (response(500, b"\xff" * 1000), "500 Internal Server Error: " + "\ufffd" * 200, False),
+        (response(400, b"[1]"), "400 Bad Request: [1]", True),
+        (response(200, b'{"message": 7}'), "200 OK: 7", True),
     ],
 )
 @given(cuts=st.lists(st.integers(0, 5000), max_size=5))
 @settings(deadline=None, max_examples=10)
-def test_a_refused_upgrade_tells_why(raw: bytes, reason: str, cuts: list[int]) -> None:
+def test_a_refused_upgrade_tells_why(raw: bytes, reason: str, blocked: bool, cuts: list[int]) -> None:
     server = Server()
     server.codec.encode(b"early")
     borders = [0, *sorted(cut % (len(raw) + 1) for cut in cuts), len(raw)]
@@ -250,6 +252,7 @@ def test_a_refused_upgrade_tells_why(raw: bytes, reason: str, cuts: list[int]) -
         # What waited is not for those who refuse.
         assert server.codec.answer() == b""
     assert not server.codec.opened
+    assert server.codec.blocked == blocked
     assert server.codec.ended() == Ended(None, reason)
 
 
@@ -297,6 +300,17 @@ def test_a_closing_handshake_is_answered_and_the_status_kept() -> None:
     (close,) = server.heard
     assert close.opcode is Opcode.CLOSE
     assert server.codec.ended() == Ended(0, "")
+
+
+def test_what_is_said_while_it_is_closing_is_not_sent_and_no_mistake() -> None:
+    server = Server().opened()
+    server.say(STDOUT, b"last words")
+    server.protocol.send_close(1000)
+    # All of it arrives at once: who hears the words may answer, and somebody may ping before the end is read.
+    answers = [server.codec.encode(b"answer") for _ in server.codec.decode(server.outgoing())]
+    assert [*answers, server.codec.encode(b"ping")] == [b"", b""]
+    server.deliver(server.codec.answer())
+    assert [frame.opcode for frame in server.heard] == [Opcode.CLOSE]
 
 
 def test_a_message_may_come_in_fragments_with_others_work_between() -> None:

@@ -89,7 +89,7 @@ def refuse(cluster: Path, why: str) -> None:
 
 @contextmanager
 def following() -> Iterator[Follower]:
-    follower = Follower(KUBE, TASK, Hub())
+    follower = Follower(KUBE, TASK, Hub(), {})
     follower.start()
     try:
         yield follower

@@ -103,7 +103,7 @@ def test_a_missing_program_is_told_with_a_way_out() -> None:
         with pytest.raises(WommError, match="no-such-program is not installed") as caught:
             call(["no-such-program"])
         assert caught.value.hint
-    with pytest.raises(WommError, match="not installed"), stream(["no-such-program"]):
+    with pytest.raises(WommError, match="not installed"), stream(["no-such-program"], env={}):
         pass
     assert not probe(["no-such-program"])
 
@@ -175,7 +175,7 @@ def test_children_get_no_leaked_descriptors(capfdbinary: pytest.CaptureFixture[b
         for descriptor in leaky:
             os.set_inheritable(descriptor, True)
         assert run(python(OWN_DESCRIPTORS)).text == "[0, 1, 2, 3]\n"
-        with stream(python(OWN_DESCRIPTORS)) as process:
+        with stream(python(OWN_DESCRIPTORS), env={}) as process:
             assert process.stdout is not None
             assert process.stdout.read() == b"[0, 1, 2, 3]\n"
         capfdbinary.readouterr()
@@ -386,7 +386,7 @@ def test_a_program_that_is_heard_is_ended_by_an_exception() -> None:
 
 
 def test_a_stream_is_read_as_it_comes_and_ended_at_the_end() -> None:
-    with stream(shell("echo one; cat; exec sleep 99")) as process:
+    with stream(shell("echo one; cat; exec sleep 99"), env={}) as process:
         assert process.stdout is not None
         # stdin is at its end, so `cat` ends, too.
         assert process.stdout.readline() == b"one\n"
@@ -396,7 +396,7 @@ def test_a_stream_is_read_as_it_comes_and_ended_at_the_end() -> None:
 
 
 def test_a_stream_is_ended_by_an_exception_too() -> None:
-    with pytest.raises(ZeroDivisionError), stream(["sleep", "99"]) as process:
+    with pytest.raises(ZeroDivisionError), stream(["sleep", "99"], env={}) as process:
         raise ZeroDivisionError
     assert process.returncode == -signal.SIGKILL
 
@@ -462,7 +462,7 @@ def test_whatever_starts_a_program_shows_it(capfd: pytest.CaptureFixture[str]) -
     show(["true", "show"])
     assert foreground(["true", "foreground"], {"A": "1"}) == 0
     listen(["true", "listen"], print, env={"A": "1"})
-    with stream(["true", "stream"]):
+    with stream(["true", "stream"], env={}):
         pass
     background(["true", "background"], env={}).end()
     assert shown(capfd) == [

@@ -149,6 +149,22 @@ def test_a_file_is_taken_back_to_where_the_job_found_it(
     os.close(file)
 
 
+def test_a_job_that_wrote_nothing_takes_nothing_back_from_a_file_that_others_write_to(
+    loop: asyncio.AbstractEventLoop, tmp_path: Path
+) -> None:
+    # With -u: the user's own file, which he has unlinked, is every job's stdout.
+    file = unlinked(tmp_path)
+    lost, other = Out(loop, file), Out(loop, file)
+    other.sink.write(b"the other job's")
+    lost.sink.rewind()
+    assert whole(file) == b"the other job's"
+    lost.sink.write(b" and its own")
+    assert whole(file) == b"the other job's and its own"
+    for out in (lost, other):
+        out.sink.close()
+    os.close(file)
+
+
 def test_a_users_file_is_never_taken_back(loop: asyncio.AbstractEventLoop, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"precious")
@@ -360,6 +376,32 @@ def test_a_pipe_that_is_not_to_be_opened_anew_is_written_without_blocking(
     assert bytes(got) == BIG
 
 
+def test_two_sinks_on_a_pipe_that_is_not_to_be_opened_anew_do_not_block_each_other(
+    loop: asyncio.AbstractEventLoop, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A job's stdout and stderr (2>&1), or two jobs' with -u: the loop finds both writable, and one fills it.
+    monkeypatch.setattr(streams, "_open_anew", lambda _descriptor, _how: None)
+    read, write = pipe
+    first, second = Out(loop, write), Out(loop, write)
+    os.close(write)
+    first.sink.write(BIG)
+    second.sink.write(BIG)
+    # If one of them blocks, the loop's thread hangs here.
+    settle(loop)
+    for _ in range(2):
+        first.sink._flush()
+        second.sink._flush()
+    assert not first.sink.drained
+    assert not second.sink.drained
+    got = bytearray()
+    reader = slow_reader(read, got)
+    until(loop, lambda: first.sink.drained and second.sink.drained)
+    for out in (first, second):
+        out.sink.close()
+    reader.join(PATIENCE)
+    assert len(got) == 2 * len(BIG)
+
+
 def test_a_pipe_that_another_user_made_is_written_too(
     loop: asyncio.AbstractEventLoop, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -421,6 +463,7 @@ class In:
     def __init__(self, loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
         self.sent = bytearray()
         self.ends = 0
+        self.error: OSError | None = None
         self.source = Source(loop, os.dup(descriptor), self._send, self._end)
 
     def _send(self, data: bytes) -> None:
@@ -428,8 +471,9 @@ class In:
         assert data, "an empty piece says nothing"
         self.sent += data
 
-    def _end(self) -> None:
+    def _end(self, error: OSError | None) -> None:
         self.ends += 1
+        self.error = error
 
     def again(self, credit: int) -> None:
         """Start anew."""
@@ -663,6 +707,7 @@ def test_a_terminal_that_refuses_is_asked_again(
     refusals = [OSError(errno.EIO, "Input/output error")] * 2
     real = os.read
     monkeypatch.setattr(streams, "_TERMINAL_PATIENCE", 0.01)
+    monkeypatch.setattr(streams.os, "isatty", lambda _descriptor: True)
     read, write = pipe
     got = In(loop, read)
 
@@ -677,3 +722,47 @@ def test_a_terminal_that_refuses_is_asked_again(
     until(loop, lambda: got.sent == b"hello")
     assert refusals == []
     got.source.close()
+
+
+def test_a_terminal_that_is_gone_has_ended(loop: asyncio.AbstractEventLoop) -> None:
+    ours, theirs = pty.openpty()
+    got = In(loop, theirs)
+    got.source.start(100)
+    settle(loop)
+    os.close(ours)
+    until(loop, lambda: got.ends)
+    assert (bytes(got.sent), got.error) == (b"", None)
+    got.source.close()
+    os.close(theirs)
+
+
+def test_a_directory_has_ended(loop: asyncio.AbstractEventLoop, tmp_path: Path) -> None:
+    directory = os.open(tmp_path, os.O_RDONLY)
+    got = In(loop, directory)
+    got.source.start(100)
+    until(loop, lambda: got.ends)
+    got.source.close()
+    os.close(directory)
+
+
+def test_a_file_that_can_not_be_read_to_its_end_is_told(
+    loop: asyncio.AbstractEventLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(BIG)
+    file = os.open(tmp_path / "file", os.O_RDONLY)
+    got = In(loop, file)
+    got.source.start(10)
+
+    def stale(_descriptor: int, _n: int) -> bytes:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(streams.os, "read", stale)
+    got.source.credit(100)
+    assert (len(got.sent), got.ends) == (10, 1)
+    assert got.error is not None
+    assert got.error.errno == errno.ESTALE
+    # No more is asked of it.
+    got.source.credit(100)
+    assert got.ends == 1
+    got.source.close()
+    os.close(file)

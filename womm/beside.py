@@ -22,8 +22,10 @@ Stream = subprocess.Popen[bytes]
 
 
 @contextlib.contextmanager
-def stream(argv: Sequence[str]) -> Iterator[Stream]:
+def stream(argv: Sequence[str], *, env: Mapping[str, str], stderr: int = subprocess.PIPE) -> Iterator[Stream]:
     """Start `argv` with its stdout on a pipe, and end it at the exit of the context.
+
+    `env` is added to our own environment.
 
     Its session is its own: Ctrl-C in the terminal is womm's to handle, not kubectl's.
     """
@@ -32,8 +34,9 @@ def stream(argv: Sequence[str]) -> Iterator[Stream]:
         [tool(argv[0]), *argv[1:]],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         start_new_session=True,
+        env={**os.environ, **env},
     )
     # Leaving Popen's own context closes the pipes: a watch is begun again many times.
     with process:

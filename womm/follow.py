@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import shlex
+import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from womm import pods, problems, refusals, signals
@@ -26,6 +28,10 @@ _LONG = 15.0
 # Seconds without a channel to a pod that runs after which the run ends; after which a watch that was
 # begun anew has told of every pod; between two looks; that a log may take.
 _UNREACHED, _SETTLING, _GLANCE, _READING = 20.0, 2.0, 0.02, 5.0
+# Seconds that the deployment may take to say why; between two watches, at first and at most.
+_ASKING, _AGAIN, _SELDOM = 20.0, 0.5, 8.0
+# Failures of the watch after which the user is told: half a minute. Bytes of its complaints that count.
+_FAILURES, _COMPLAINT = 7, 4096
 
 
 class Hub(Protocol):
@@ -52,12 +58,14 @@ class Follower(threading.Thread):
     `failure` holds what ended it, if something did that no waiting mends.
     """
 
-    def __init__(self, kube: Kube, spec: TaskSpec, hub: Hub) -> None:
+    def __init__(self, kube: Kube, spec: TaskSpec, hub: Hub, env: Mapping[str, str]) -> None:
         super().__init__(name="pods", daemon=True)
-        self._kube, self._spec, self._hub = kube, spec, hub
+        # `env` marks what is started as the run's: it must not outlive womm.
+        self._kube, self._spec, self._hub, self._env = kube, spec, hub, env
         self._ours = ("-l", f"womm.dev/task={spec.id}")
         self._table = pods.Table()
-        self._settled = 0.0
+        # When the present watch will have told of every pod; None: it has told nothing yet; 0: it has.
+        self._settled: float | None = None
         self._told: set[problems.Problem | str] = set()
         self._news = threading.Event()
         self._stopping = threading.Event()
@@ -65,6 +73,7 @@ class Follower(threading.Thread):
         self._patience = _PATIENCE
         # Set by the main thread: the deployment is made. Webhooks may delay that for minutes.
         self._created = False
+        self._asking: threading.Thread | None = None
         # For the main thread: whether a pod runs, and what keeps all of them from it.
         self._usable = False
         self._stuck: problems.Problem | None = None
@@ -129,36 +138,55 @@ class Follower(threading.Thread):
             self._end(str(error))
 
     def _watch_pods(self) -> None:
-        # A watch that ends, as they do now and then with status 0, is begun again.
+        # A watch that ends, as they do now and then with status 0, is begun again; one that does not even
+        # begin (credentials that have expired, no process to be had) less and less often.
         watch = self._kube.argv(
             "get", "pods", *self._ours, "--watch", "--output-watch-events", "-o", "json"
         )  # fmt: skip
-        while not self._stopping.wait(0.5 if self._watch is not None else 0):
+        pause, failures = 0.0, 0
+        while not self._stopping.wait(pause):
             self._table.restart()
-            with stream(watch) as kubectl:
+            self._settled = None
+            try:
+                complaint = self._watch_once(watch)
+            except OSError as error:
+                if not self._hub.reached:
+                    raise
+                complaint = str(error)
+            self._fail_without_pods(complaint)
+            failures = failures + 1 if self._settled is None else 0
+            pause = min(_AGAIN * 2**failures, _SELDOM)
+            if failures == _FAILURES:
+                warn(f"the pods can't be watched, and it is tried again: {complaint or 'no answer'}")
+
+    def _watch_once(self, argv: Sequence[str]) -> str:
+        # Returns what kubectl complained of.
+        with tempfile.TemporaryFile() as complaints:
+            with stream(argv, env=self._env, stderr=complaints.fileno()) as kubectl:
                 assert kubectl.stdout is not None
-                assert kubectl.stderr is not None
                 self._watch = kubectl
                 try:
                     self._follow(kubectl.stdout.fileno())
-                    complaint = kubectl.stderr.read().decode(errors="replace").strip()
                 except ValueError as garbage:
-                    complaint = str(garbage)
-            self._fail_without_pods(complaint)
+                    self._settled = None
+                    return str(garbage)
+            return os.pread(complaints.fileno(), _COMPLAINT, 0).decode(errors="replace").strip()
 
     def _follow(self, descriptor: int) -> None:
         decoder = pods.Decoder()
-        self._settled = time.monotonic() + _SETTLING
         while True:
-            short = len(self._table) < self._spec.pods
+            # A watch that says nothing may have nothing to tell of: then the deployment knows.
+            short = len(self._table) < self._spec.pods or self._settled is None
             patience = self._patience if short else _SETTLING if self._settled else None
             if not select.select([descriptor], [], [], patience)[0]:
                 if short:
-                    self._ask_why()
+                    self._aside(self._ask_why)
                 self._settle()
                 continue
             if not (chunk := os.read(descriptor, 65536)):
                 return
+            if self._settled is None:
+                self._settled = time.monotonic() + _SETTLING
             for event in decoder.feed(chunk):
                 self._table.apply(event)
             if not self._stopping.is_set():
@@ -202,17 +230,29 @@ class Follower(threading.Thread):
         else:
             warn(f"a pod is waiting: {problem.message}")
 
+    def _aside(self, ask: Callable[[], None]) -> None:
+        # An answer takes its time, and new pods need not wait for it.
+        def try_to() -> None:
+            with contextlib.suppress(OSError, WommError, ValueError):
+                # It will be asked again.
+                ask()
+
+        if self._asking is None or not self._asking.is_alive():
+            self._patience = min(2 * self._patience, _LONGEST) if len(self._table) else _PATIENCE
+            self._asking = threading.Thread(target=try_to, name="why", daemon=True)
+            self._asking.start()
+
     def _log(self, pod: str, container: str) -> str:
         # Who may not read logs, or comes too late, is told as much as is known without.
         argv = self._kube.argv("logs", pod, "-c", container, "--tail=5")
-        done = attempt(argv, patience=_READING)
+        done = attempt(argv, patience=_READING, env=self._env)
         return done.text.strip() if done.status == 0 else ""
 
     def _ask_why(self) -> None:
         # The deployment knows why it has no pods, or too few; or somebody has deleted it.
-        self._patience = min(2 * self._patience, _LONGEST) if len(self._table) else _PATIENCE
+        argv = self._kube.argv("get", "deployment", self._spec.name, "-o", "json")
         created = self._created
-        done = attempt(self._kube.argv("get", "deployment", self._spec.name, "-o", "json"))
+        done = attempt(argv, patience=_ASKING, env=self._env)
         if b"NotFound" in done.stderr and created:
             self._end("its deployment is gone: somebody has deleted it")
         elif done.status == 0:

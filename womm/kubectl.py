@@ -73,9 +73,12 @@ class Kube:
             place += ["--kubeconfig", self.kubeconfig]
         return ["kubectl", *place]
 
-    def run(self, *arguments: str, patience: float = _ANSWER) -> Done:
-        """Run kubectl, for `patience` seconds at most. Raises WommError that tells why it failed."""
-        done = self.attempt(*arguments, patience=patience)
+    def run(self, *arguments: str, patience: float = _ANSWER, env: Mapping[str, str] | None = None) -> Done:
+        """Run kubectl, for `patience` seconds at most. Raises WommError that tells why it failed.
+
+        `env` is added to this process's own.
+        """
+        done = self.attempt(*arguments, patience=patience, env=env)
         if done.status != 0:
             raise self.explain(done.stderr)
         return done
@@ -128,12 +131,12 @@ class Kube:
         answer: dict[str, Any] = json.loads(self.run("get", *arguments, "-o", "json").stdout)
         return answer
 
-    def create(self, manifest: Path) -> list[str]:
+    def create(self, manifest: Path, env: Mapping[str, str]) -> list[str]:
         """Create what the file `manifest` (YAML) says; return the names, as `deployment.apps/NAME`.
 
-        Every object has to be new: nothing that exists is changed.
+        Every object has to be new: nothing that exists is changed. `env` is added to this process's own.
         """
-        done = self.run("create", "-f", str(manifest), "-o", "name", patience=_CREATION)
+        done = self.run("create", "-f", str(manifest), "-o", "name", patience=_CREATION, env=env)
         return done.text.split()
 
     def _place(self) -> complaints.Place:

@@ -33,7 +33,8 @@ def create(kube: Kube, run: Run, spec: TaskSpec) -> None:
     run.undo_later(delete, tell)
     run.write("task.yaml", task_manifest(spec).encode())
     try:
-        created += kube.create(run.path / "task.yaml")
+        # Marked as the run's: were womm killed now, this would create after its keeper has deleted.
+        created += kube.create(run.path / "task.yaml", run.environment)
     except Forbidden as forbidden:
         if forbidden.what == "deployments.apps":
             # Whoever may not create it may not delete it either.

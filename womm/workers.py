@@ -143,7 +143,7 @@ def start(
         undo.callback(home.bring)
     # Not before: the follower would miss the deployment, and its questions outlive a cluster's silence.
     spec = preflight.result()
-    follower = Follower(here.kube, spec, hub)
+    follower = Follower(here.kube, spec, hub, run_.environment)
     # The watch starts while the task is created: each kubectl takes its time.
     with signals.held():
         follower.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import time
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from kit import IMAGES, Done, Place, Running, good, keeper, kubectl, marked, names
+from kit import IMAGES, Done, Place, Running, eventually, good, keeper, kubectl, marked, names
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("clean")]
 
@@ -221,6 +222,31 @@ def test_the_next_command_cleans_up_after_a_womm_that_was_killed_with_its_keeper
         "--namespace", eager.namespace, "exec", pod, "--", "find", "/srv/womm", "-name", f"*{run}*"
     )
     assert shares == ""
+
+
+#: Notes that the deployment is about to be created, and takes its time for it, as an admission webhook does.
+SLOW_CREATE = """#!/bin/sh
+case "$*" in
+  *dry-run*) ;;
+  *" create -f "*) touch {noted}; sleep 3 ;;
+esac
+exec {kubectl} "$@"
+"""
+
+
+def test_a_womm_that_is_killed_while_it_creates_leaves_nothing(none: Place, tmp_path: Path) -> None:
+    kubectl_ = shutil.which("kubectl")
+    assert kubectl_ is not None
+    slow, noted = tmp_path / "kubectl", tmp_path / "noted"
+    slow.write_text(SLOW_CREATE.format(noted=noted, kubectl=kubectl_))
+    slow.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    with none.started("parallel", "--kube-pods", "1", *SLEEP, PATH=path) as running:
+        running.until(noted.exists)
+        running.process.kill()
+        running.process.wait()
+    # The keeper ends the create before it deletes: it has not been left to create afterwards.
+    eventually(lambda: none.left() == [])
 
 
 def test_a_living_run_is_not_swept(none: Place) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from womm.hub import frames
-from womm.hub.dial import DialFailed, Dialler
+from womm.hub.dial import DialFailed, Dialler, Place
 from womm.hub.frames import Frame, Violation
 from womm.hub.links import Ended, Link
 from womm.hub.session import Session
@@ -23,27 +22,11 @@ _GREETING, _QUIT = 10.0, 2.5
 _ONCE_MORE = 0.1
 # Seconds between two tries to dial, at first and at most.
 _SOON, _SELDOM = 0.2, 5.0
-# Seconds added to the dead-man time: clocks and buffers between here and the agent.
-_MARGIN = 2.0
-# Seconds that a stream may last when its container has ended: what is on its way still counts.
-_LAST_WORDS = 1.0
+# Seconds added to the dead-man time: one from TERM to KILL, two for clocks and buffers between here and the
+# agent.
+_MARGIN = 3.0
 # A process that was killed from outside, as a whole container is when its memory runs out.
 _KILLED = 128 + 9
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a channel leads: a pod's container, the command that starts its agent, what jobs begin with.
-
-    `killed` says what it means if everything in the container was killed.
-    """
-
-    pod: str
-    container: str
-    command: Sequence[str]
-    directory: bytes
-    shell: bytes
-    killed: str
 
 
 class Channel:
@@ -65,7 +48,12 @@ class Channel:
         self._gone: tuple[str, bool] | None = None
         self._news = asyncio.Event()
         self._distrusted = False
+        self._last_words: asyncio.TimerHandle | None = None
         self.up = self.over = False
+        #: Whether another agent has answered than the one before: maybe in a container that was started anew.
+        self.renewed = False
+        #: Whether nothing that was started over it can run any more.
+        self.abandoned = True
         #: What the last dial failed of.
         self.complaint = ""
         self._task = self._loop.create_task(self._run())
@@ -99,7 +87,11 @@ class Channel:
             self._gone = (reason, died)
             self._news.set()
             if self._link is not None:
-                self._loop.call_later(_LAST_WORDS, self._link.abort)
+                # What is on its way still counts. And if an agent lives there after all, it ends its jobs:
+                # they will run again.
+                if self.up:
+                    self._link.write(frames.encode(frames.QUIT))
+                self._last_words = self._loop.call_later(_QUIT, self._link.abort)
 
     async def quit(self) -> None:
         """End the agent and its jobs, and then the channel."""
@@ -123,7 +115,7 @@ class Channel:
         deadline: float | None = None
         while True:
             try:
-                if self._distrusted:
+                if self._distrusted or self._gone is not None:
                     raise DialFailed(self.complaint)
                 await self._dial()
             except DialFailed as failure:
@@ -136,24 +128,31 @@ class Channel:
                 deadline = self._loop.time() + self._dead_man + _MARGIN
                 self._changed()
             if self._gone is not None:
-                self._jobs.lose(*self._gone)
-                self.over = True
-                self._changed()
+                self._give_up(*self._gone)
                 return
             if deadline is not None and self._loop.time() > deadline:
                 # Whatever still runs there has killed itself by now.
                 self._jobs.lose("its channel was cut and could not be had back", died=False)
                 self._session = Session()
                 self._distrusted = False
+                self.renewed = self.abandoned = True
                 deadline = None
+                self._changed()
             await self._pause(patience)
             patience = min(patience * 2, _SELDOM if deadline is None else 1.0)
 
     def _stopped(self, task: asyncio.Task[None]) -> None:
-        # A bug of ours must not look like a pod that does not answer.
+        # A bug of ours must not look like a pod that does not answer, nor hold its jobs for ever.
         if not task.cancelled() and (bug := task.exception()) is not None:
             self.complaint = f"bug: {bug!r}"
             self._loop.call_exception_handler({"message": f"channel to {self.place.pod}", "exception": bug})
+            self._detach(self._link)
+            self._loop.call_later(self._dead_man + _MARGIN, self._give_up, self.complaint, False)
+
+    def _give_up(self, reason: str, died: bool) -> None:
+        self._jobs.lose(reason, died)
+        self.over = True
+        self._changed()
 
     async def _pause(self, seconds: float) -> None:
         self._news.clear()
@@ -185,6 +184,8 @@ class Channel:
                 reason = "no answer" if isinstance(error, asyncio.TimeoutError) else str(error)
                 failure = DialFailed(reason or failure.args[0])
                 self._detach(link)
+                if not self._dialler.try_next(link):
+                    break
             except asyncio.CancelledError:
                 self._detach(link)
                 raise
@@ -231,13 +232,18 @@ class Channel:
         greeting = frames.understand(frame)
         if greeting.answer == "busy":
             raise Violation(greeting.reason or "another womm's agent is in the pod")
-        if greeting.answer == "new" and (self._session.sent or self._session.received):
-            # The agent had died alone, and the new one has killed what it left.
-            self._session = session = Session(self._session.key)
-            session.begin_channel()
-            self._jobs.lose(self._why_died(), died=bool(self._ended.status))
+        session, gone = self._session, self._gone
+        if greeting.answer == "new" and (session.sent or session.received or gone is not None):
+            # The agent had died, alone or with its container, and the new one has killed what it left. What
+            # was told of an end was that of the container before.
+            self._session = Session(session.key)
+            self._session.begin_channel()
+            self.renewed, self._gone = True, None
+            if self._last_words is not None:
+                self._last_words.cancel()
+            self._jobs.lose(*(gone or (self._why_died(), bool(self._ended.status))))
         assert self._link is not None
-        self.up = True
+        self.up, self.abandoned = True, False
         self._ended = Ended()
         self._heard = self._loop.time()
         for again in self._session.resume(greeting.received):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from womm.hub import frames
 from womm.hub.calls import Call, accept
-from womm.hub.channel import Channel, Place
-from womm.hub.dial import Dialler, Proxy
+from womm.hub.channel import Channel
+from womm.hub.dial import Dialler, Place, Proxy
 from womm.hub.job import Job, Rules, Wanted
 from womm.hub.places import Places
 from womm.kubectl import Kube
@@ -65,6 +65,7 @@ class Core:
         self._calls: set[Call] = set()
         self._places = Places(settings.run)
         self._announced: list[str] = []
+        self._called = self._complained = False
         self._leaving: set[asyncio.Task[None]] = set()
         self._end = ""
         self._closing = False
@@ -82,11 +83,16 @@ class Core:
         # Is the container behind a channel known to be gone? A pod that is deleted by force is gone from
         # the API before its container is: then the end of the exec stream tells.
         pod = self._pods[name]
-        self._containers[name] = self._containers[name] or pod.container
-        if pod.container != self._containers[name] or not pod.running:
+        known = self._containers[name] = self._containers[name] or pod.container
+        if channel.renewed and pod.running and pod.container != known:
+            # The watch tells later than the redial: that is where the new agent is.
+            channel.renewed = False
+            known = self._containers[name] = pod.container
+        ended = pod.container != known or not pod.running
+        if ended and (channel.stream_ended or channel.abandoned or not channel.renewed):
             reason = "its pod was deleted" if pod.leaving else pod.reason or "its container ended"
             channel.container_gone(reason, died=not pod.leaving)
-        elif pod.leaving and channel.stream_ended:
+        elif pod.leaving and (channel.stream_ended or channel.abandoned):
             channel.container_gone("its pod was deleted", died=False)
 
     def _open(self, pod: str, container: str, slots: int) -> Channel:
@@ -141,7 +147,14 @@ class Core:
         # (sub changed_sshloginfile): what came between the two it would never notice.
         if pods is not self._announced or self._closing:
             return
-        self._ready(pods)
+        try:
+            self._ready(pods)
+        except OSError as error:
+            # A full disk, say: jobs still go to all pods, and the next reminder may do better.
+            if not self._complained:
+                self._complained = True
+                self._tell(f"GNU parallel can't be told of the pods that take jobs: {error}")
+            pause = min(pause, _LAST_REMINDER)
         if pause <= _LAST_REMINDER:
             self._loop.call_later(pause, self._announce, pods, 3 * pause)
 
@@ -169,7 +182,17 @@ class Core:
         else:
             self._queue.append(job)
             self._give()
+            self._first_call()
         return job
+
+    def _first_call(self) -> None:
+        # GNU parallel may have waited for its input for a long time, and looks at the login file just before
+        # its first job: all reminders may have been too early.
+        if not self._called:
+            self._called = True
+            if self._announced:
+                self._announced = list(self._announced)
+                self._announce(self._announced, _REMINDER)
 
     def resized(self) -> None:
         for call in self._calls:
@@ -193,6 +216,10 @@ class Core:
         look()
 
     def _again(self, job: Job, why: str) -> None:
+        if self._end:
+            # Nothing will ever take it.
+            job.fail(f"{why}; {self._end}")
+            return
         self._tell(f"{why}: its job runs again")
         self._queue.appendleft(job)
         self._changed_soon()

@@ -8,21 +8,33 @@ import os
 import re
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from womm.beside import Background, background
 from womm.files import SCRIPTS
 from womm.hub.links import Link, Plain, WebSocket, open_plain, open_websocket
 from womm.kubectl import Kube
 
-if TYPE_CHECKING:
-    from womm.hub.channel import Place
-
 # The agent's parts; the last one runs it.
 _AGENT = ("agent-channel", "agent-terminal", "agent-shell", "agent-back", "agent-jobs", "agent")
 # Seconds that the start of `kubectl proxy` may take, and between two looks at it.
 _START, _GLANCE = 20.0, 0.02
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a channel leads: a pod's container, the command that starts its agent, what jobs begin with.
+
+    `killed` says what it means if everything in the container was killed.
+    """
+
+    pod: str
+    container: str
+    command: Sequence[str]
+    directory: bytes
+    shell: bytes
+    killed: str
 
 
 class DialFailed(Exception):
@@ -85,11 +97,16 @@ class Proxy:
 
 
 class Dialler:
-    """Opens links. With "auto", the first way that leads to an agent is kept for the whole run."""
+    """Opens links. With "auto", the first way that leads to an agent is the run's.
+
+    Once that is the WebSocket, a `kubectl exec` takes its place where the upgrade is blocked, and there only:
+    200 pods that can't be reached for a while would cost 200 kubectl again and again.
+    """
 
     def __init__(self, kube: Kube, proxy: Proxy, transport: str, env: dict[str, str]) -> None:
         self._kube, self._proxy, self._env = kube, proxy, env
         self._choice = transport
+        self._auto = transport == "auto"
         #: What is sent first on every link: the agent's source.
         self.agent = agent_source()
         self._boot = boot_source()
@@ -104,12 +121,18 @@ class Dialler:
             self._proxy.start()
 
     def candidates(self) -> tuple[str, ...]:
-        """The transports to be tried, in this order."""
-        return ("websocket", "exec") if self._choice == "auto" else (self._choice,)
+        """The transports to be tried, in this order, as long as try_next() says so."""
+        return ("websocket", "exec") if self._auto and self._choice != "exec" else (self._choice,)
+
+    def try_next(self, failed: Link | None) -> bool:
+        """Whether to try the next transport, after the link `failed` (None: there was none)."""
+        return self._choice == "auto" or (failed is not None and failed.blocked)
 
     def proven(self, transport: str) -> None:
         """An agent has answered by way of `transport`."""
-        self._choice = transport
+        # One pod that was slow to answer is no reason to leave the way that leads to all others.
+        if self._choice == "auto":
+            self._choice = transport
 
     async def open(self, transport: str, place: Place) -> Link:
         """Open a link. Raises DialFailed or OSError."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,8 +16,8 @@ from womm.hub.core import Core, Settings
 from womm.output import warn
 from womm.pods import PodState
 
-# Seconds that the thread may take to begin, and to end.
-_PATIENCE = 5.0
+# Seconds that the thread may take to begin, and to end; that its last words to the user may take.
+_PATIENCE, _LAST_WORDS = 5.0, 1.0
 
 
 def _named(what: Mapping[str, Any]) -> str:
@@ -23,18 +25,43 @@ def _named(what: Mapping[str, Any]) -> str:
     return str(what["message"]) if bug is None else f"{what['message']}: {bug!r}"
 
 
+class _Teller(threading.Thread):
+    """Tells the user: a terminal or pager that takes nothing for now must not stop the hub."""
+
+    def __init__(self) -> None:
+        super().__init__(name="teller", daemon=True)
+        self._lines: queue.SimpleQueue[tuple[Callable[[str], None], str] | None] = queue.SimpleQueue()
+
+    def tell(self, how: Callable[[str], None], line: str) -> None:
+        """Call `how(line)` after what was told before."""
+        self._lines.put((how, line))
+
+    def run(self) -> None:
+        """Tell until stop()."""
+        while (told := self._lines.get()) is not None:
+            told[0](told[1])
+
+    def stop(self) -> None:
+        """Tell what is left, if the user takes it now."""
+        self._lines.put(None)
+        self.join(_LAST_WORDS)
+
+
 class Hub(threading.Thread):
     """Serves the socket `hub` in the run's directory until stop().
 
     `ready(names)` is called, in this thread, with the names of the pods that take jobs, whenever they
-    change; `tell(line)` with what the user should know.
+    change; `tell(line)`, in another one, with what the user should know.
     """
 
     def __init__(
         self, settings: Settings, ready: Callable[[list[str]], None], tell: Callable[[str], None]
     ) -> None:
         super().__init__(name="hub", daemon=True)
-        self._settings, self._ready, self._tell = settings, ready, tell
+        self._settings, self._ready = settings, ready
+        self._teller = _Teller()
+        self._tell = functools.partial(self._teller.tell, tell)
+        self._warn = functools.partial(self._teller.tell, warn)
         self._loop = asyncio.new_event_loop()
         self._listener = listen(settings.run / "hub")
         self._core: Core | None = None
@@ -54,12 +81,14 @@ class Hub(threading.Thread):
         """Serve until stop()."""
         asyncio.set_event_loop(self._loop)
         # A bug is told in one line, and is no reason for the other jobs to fail.
-        self._loop.set_exception_handler(lambda _loop, what: warn(f"a bug of womm's: {_named(what)}"))
+        self._loop.set_exception_handler(lambda _loop, what: self._warn(f"a bug of womm's: {_named(what)}"))
+        self._teller.start()
         try:
             self._loop.run_until_complete(self._serve())
         except (OSError, WommError) as error:
-            warn(f"jobs can't be taken any more: {error}")
+            self._warn(f"jobs can't be taken any more: {error}")
         finally:
+            self._teller.stop()
             self._begun.set()
             self._loop.close()
 

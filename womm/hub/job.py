@@ -135,7 +135,10 @@ class Job:
             self._outputs[stream - 1].sink.write(data)
 
     def credit(self, n: int) -> None:
-        """It takes more input."""
+        """It takes more input. Raises Violation for more than there may be."""
+        if self._source.unused + n > frames.WINDOW:
+            # The hub would keep all of an endless stdin.
+            raise frames.Violation(f"credit for {n} bytes beyond its window")
         self._source.credit(n)
 
     def closed(self) -> None:
@@ -198,9 +201,21 @@ class Job:
             table.send(frames.encode(frames.KILL, self._number))
             self.fail(LET_GO)
 
-    def _end_of_input(self) -> None:
-        if self._table is not None:
+    def _end_of_input(self, error: OSError | None) -> None:
+        if self._table is None:
+            return
+        if error is not None:
+            self._spoil(f"the job's input can't be read: {error.strerror}")
+        else:
             self._table.send(frames.encode(frames.END_OF_INPUT, self._number))
+
+    def _spoil(self, why: str) -> None:
+        # Output that can't be kept, or input that is not whole, is no success.
+        assert self._table is not None
+        self._status = LOST
+        if why:
+            self._outputs[1].sink.write(f"womm: {why}\n".encode())
+        self._table.send(frames.encode(frames.KILL, self._number))
 
     def _output(self, loop: asyncio.AbstractEventLoop, stream: int, descriptor: int) -> _Output:
         def passed(n: int) -> None:
@@ -218,13 +233,8 @@ class Job:
                 # Its reader has gone: the job is to notice, as it would here.
                 self._table.send(frames.encode(frames.BROKEN, self._number, bytes([stream])))
                 return
-            # A full disk: output that can't be kept is no success.
-            self._status = LOST
-            if stream == 1:
-                self._outputs[1].sink.write(
-                    f"womm: the job's output can't be written: {error.strerror}\n".encode()
-                )
-            self._table.send(frames.encode(frames.KILL, self._number))
+            # A full disk.
+            self._spoil(f"the job's output can't be written: {error.strerror}" if stream == 1 else "")
 
         output = _Output(Sink(loop, descriptor, passed, broken))
         return output

@@ -15,6 +15,7 @@ from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
+from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
@@ -45,9 +46,11 @@ class Ended:
 class Codec(Protocol):
     """What lies between a socket's bytes and the remote program's."""
 
-    #: Whether the remote program has been started, as far as can be known; whether it never will be.
+    #: Whether the remote program has been started, as far as can be known; whether it never will be; whether
+    #: something on the way does not let this kind of stream pass.
     opened: bool
     refused: bool
+    blocked: bool
 
     def opening(self) -> bytes:
         """What is sent first."""
@@ -75,7 +78,7 @@ class WebSocket:
         self._protocol = ClientProtocol(
             parse_uri(f"ws://localhost{path}?{urlencode(query)}"), subprotocols=_SUBPROTOCOLS, max_size=None
         )
-        self.opened = self.refused = False
+        self.opened = self.refused = self.blocked = False
         self._early = self._answer = b""
         self._channel = -1
         self._complaint = b""
@@ -87,9 +90,12 @@ class WebSocket:
         return self.answer()
 
     def encode(self, data: bytes) -> bytes:
-        """One message for each piece of `data`; nothing before the upgrade."""
+        """One message for each piece of `data`; nothing before the upgrade, nor once it is closing."""
         if not self.opened:
             self._early += data
+            return b""
+        if self._protocol.state is not State.OPEN:
+            # It lasts until its end is read; the session keeps what is said, for the next link.
             return b""
         for at in range(0, len(data), _CHUNK):
             self._protocol.send_binary(bytes([_STDIN]) + data[at : at + _CHUNK])
@@ -102,6 +108,7 @@ class WebSocket:
             if isinstance(event, Response):
                 self.opened = self._protocol.handshake_exc is None
                 self.refused = not self.opened
+                self.blocked = self.refused and _blocks(event)
                 self._early, early = b"", self._early
                 self._answer += self.encode(early) if self.opened else b""
             elif isinstance(event, Frame) and event.opcode in (Opcode.BINARY, Opcode.CONT):
@@ -142,7 +149,7 @@ class Plain:
     """The codec of `kubectl exec -i`: none."""
 
     opened = True
-    refused = False
+    refused = blocked = False
 
     def __init__(self, process: Background) -> None:
         self._process = process
@@ -183,6 +190,11 @@ class Link(asyncio.Protocol):
     def opened(self) -> bool:
         """Whether the stream was opened: an upgrade that failed never was."""
         return self._codec.opened
+
+    @property
+    def blocked(self) -> bool:
+        """Whether something on the way does not let this kind of stream pass."""
+        return self._codec.blocked
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
@@ -248,6 +260,18 @@ def _told(payload: bytes) -> Ended:
         return Ended(None, str(status.get("message", "")))
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
         return Ended(None, payload.decode(errors="replace"))
+
+
+def _blocks(response: Response) -> bool:
+    # A gateway's own words. The API server's refusals are Status objects; what can't reach it says 5xx.
+    return response.status_code < 500 and not _is_status(bytes(response.body or b""))
+
+
+def _is_status(body: bytes) -> bool:
+    try:
+        return bool(json.loads(body)["kind"] == "Status")
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _refusal(response: Response) -> str:

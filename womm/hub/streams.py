@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import select
 import socket
@@ -67,7 +68,8 @@ class Sink:
 
     def rewind(self) -> None:
         """Take back everything that has been written; only where `own` or `untouched`."""
-        if self.own:
+        # What was not written by this job may be another one's: a user's file need not have a name either.
+        if self.own and not self.untouched:
             os.ftruncate(self._descriptor, self._length)
             os.lseek(self._descriptor, self._position, os.SEEK_SET)
         self.untouched = True
@@ -114,6 +116,9 @@ class Sink:
             while sent < len(data):
                 if self._socket is not None:
                     sent += self._socket.send(view[sent:], socket.MSG_DONTWAIT)
+                elif self._most == _ATOMIC and not _poll(self._descriptor, select.POLLOUT):
+                    # Another sink on the same pipe has filled it since the loop looked.
+                    break
                 else:
                     sent += os.write(self._descriptor, view[sent:])
         except BlockingIOError:
@@ -130,7 +135,7 @@ class Sink:
 class Source:
     """A job's stdin: read no further than there is credit for, and kept for a second run if it is short.
 
-    `send(bytes)` and then `end()` are called.
+    `send(bytes)` and then `end(None)` are called; `end(error)` where a file can't be read to its end.
     """
 
     def __init__(
@@ -138,7 +143,7 @@ class Source:
         loop: asyncio.AbstractEventLoop,
         descriptor: int,
         send: Callable[[bytes], None],
-        end: Callable[[], None],
+        end: Callable[[OSError | None], None],
     ) -> None:
         self._loop, self._send, self._end = loop, send, end
         status = os.fstat(descriptor)
@@ -151,7 +156,9 @@ class Source:
             self.null = True
         self._descriptor = descriptor if self.null else _readable(descriptor, status.st_mode)
         self._kept: bytearray | None = None if self._regular else bytearray()
-        self._at = self._credit = 0
+        self._at = 0
+        #: Credit that is left.
+        self.unused = 0
         self._ended = self._waiting = False
         self._stopped = True
 
@@ -162,7 +169,7 @@ class Source:
 
     def start(self, credit: int) -> None:
         """Begin, from the beginning, with so much credit."""
-        self._at, self._credit, self._stopped = 0, credit, False
+        self._at, self.unused, self._stopped = 0, credit, False
         if self._regular:
             self._ended = False
             os.lseek(self._descriptor, self._position, os.SEEK_SET)
@@ -171,7 +178,7 @@ class Source:
 
     def credit(self, n: int) -> None:
         """`n` more bytes may be sent."""
-        self._credit += n
+        self.unused += n
         self._pump()
 
     def stop(self) -> None:
@@ -185,27 +192,32 @@ class Source:
         os.close(self._descriptor)
 
     def _pump(self) -> None:
-        while not self._stopped and self._credit > 0:
+        while not self._stopped and self.unused > 0:
             if self._kept is not None and self._at < len(self._kept):
-                chunk = bytes(self._kept[self._at : self._at + min(_CHUNK, self._credit)])
+                chunk = bytes(self._kept[self._at : self._at + min(_CHUNK, self.unused)])
             elif self._ended:
                 self.stop()
-                self._end()
+                self._end(None)
                 return
             elif self._regular:
-                chunk = self._read()
+                try:
+                    chunk = self._read()
+                except OSError as error:
+                    self.stop()
+                    self._end(error)
+                    return
                 self._ended = not chunk
             else:
                 self._wait()
                 return
             self._pass(chunk)
-        if self._credit <= 0:
+        if self.unused <= 0:
             self._stop_waiting()
 
     def _pass(self, chunk: bytes) -> None:
         if chunk:
             self._at += len(chunk)
-            self._credit -= len(chunk)
+            self.unused -= len(chunk)
             self._send(chunk)
 
     def _wait(self) -> None:
@@ -224,17 +236,20 @@ class Source:
             self._waiting = False
 
     def _readable_now(self) -> None:
-        if self._stopped or self._credit <= 0:
+        if self._stopped or self.unused <= 0:
             return
         try:
             chunk = self._read()
         except BlockingIOError:
             return
-        except OSError:
-            # Background processes may not read a terminal; maybe the user brings us to the front.
-            self._stop_waiting()
-            self._loop.call_later(_TERMINAL_PATIENCE, self._pump)
-            return
+        except OSError as error:
+            if error.errno == errno.EIO and os.isatty(self._descriptor):
+                # Background processes may not read a terminal; maybe the user brings us to the front.
+                self._stop_waiting()
+                self._loop.call_later(_TERMINAL_PATIENCE, self._pump)
+                return
+            # A directory, a terminal that is gone: a program would be told so, and go on as at the end.
+            chunk = b""
         self._ended = not chunk
         if self._kept is not None:
             self._kept += chunk
@@ -244,7 +259,7 @@ class Source:
         self._pump()
 
     def _read(self) -> bytes:
-        return os.read(self._descriptor, min(_CHUNK, self._credit))
+        return os.read(self._descriptor, min(_CHUNK, self.unused))
 
 
 def _writable(descriptor: int, mode: int) -> tuple[int, socket.socket | None, int]:
@@ -267,9 +282,13 @@ def _readable(descriptor: int, mode: int) -> int:
 
 def _is_over(pipe: int) -> bool:
     # Nothing in it, and nobody left who writes.
+    return _poll(pipe, select.POLLIN) == [(pipe, select.POLLHUP)]
+
+
+def _poll(descriptor: int, event: int) -> list[tuple[int, int]]:
     poll = select.poll()
-    poll.register(pipe, select.POLLIN)
-    return poll.poll(0) == [(pipe, select.POLLHUP)]
+    poll.register(descriptor, event)
+    return poll.poll(0)
 
 
 def _open_anew(descriptor: int, how: int) -> int | None:

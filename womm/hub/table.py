@@ -23,7 +23,7 @@ class Job(Protocol):
         """It wrote to stdout (1) or stderr (2)."""
 
     def credit(self, n: int) -> None:
-        """It takes `n` more bytes of stdin."""
+        """It takes `n` more bytes of stdin. Raises Violation for too many."""
 
     def closed(self) -> None:
         """It reads no more stdin."""

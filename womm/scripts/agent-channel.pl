@@ -49,10 +49,16 @@ sub acknowledge {
     put("A", 0, pack "Q>", $received);
 }
 
-# drop COUNT: forget the bytes before COUNT, which the hub has.
+# drop COUNT: forget the bytes before COUNT, which the hub says it has.
 sub drop {
     my ($count) = @_;
     refuse() if $count < $dropped or $count > $sent;
+    forget($count);
+}
+
+# forget COUNT: keep nothing of the bytes before COUNT.
+sub forget {
+    my ($count) = @_;
     substr $outgoing, 0, $count - $dropped, "";
     $dropped = $count;
 }
@@ -143,11 +149,16 @@ sub greeted {
     return 0 if @_ != 7 or $version ne VERSION or $key !~ /\A[0-9a-f]{32}\z/;
     return 0 if grep { !/\A[0-9]{1,15}\z/ } $count, $dead_man;
     return answer($dialled, "busy", "another run uses this pod") && 0 if $session and $session->{key} ne $key;
+    # One that was long on its way, from a dial that the hub has given up: since then it has told more.
+    return 0 if $session and ($count < $dropped or $count > $dropped + length $outgoing);
     lose_channel();
-    drop($count) if $session;
+    forget($count) if $session;
     answer($dialled, $session ? "same" : "new", "") or return 0;
+    # The hub may have given up on this dial, and counts from the last channel's end: its frames are signs of life,
+    # its greeting is none (but for an agent that has no jobs yet).
+    $heard = now() unless $session;
     $session ||= { key => $key, dead_man => $dead_man, directory => $directory, shell => find_shell($shell) };
-    ($channel, $sent, $acknowledged, $heard) = ($dialled, $dropped, $received, now());
+    ($channel, $sent, $acknowledged) = ($dialled, $dropped, $received);
     return 1;
 }
 

@@ -39,7 +39,8 @@ our $worker;
 # text (for stdin), room (credit of the hub), freed, ends, killed, told_at (when to see whether its end may be told),
 # terminal, spare (credit that its stderr has left), back (see agent-back.pl). left is what may be read of an ended job.
 our %jobs;
-# The jobs' numbers by pid; those to be killed for good; the last number.
+# The jobs' numbers by pid; those to be killed: number, pid, at (when), by (a signal), pause (between two KILLs); the last
+# number.
 our (%number_of, @doomed);
 our $highest = 0;
 # Those of agent.pl, agent-channel.pl and agent-back.pl.
@@ -250,8 +251,10 @@ sub kill_job {
     my ($job) = @_;
     return if $job->{killed}++;
     hang_up($job) if $job->{terminal};
-    kill $job->{terminal} ? "HUP" : "TERM", processes($job->{number}, $job->{pid});
-    push @doomed, { at => now() + GRACE(), number => $job->{number}, pid => $job->{pid} };
+    push @doomed, {
+        at => now(), by => $job->{terminal} ? "HUP" : "TERM", number => $job->{number}, pid => $job->{pid},
+        pause => PAUSE(),
+    };
     close_input($job);
     $_->{credit} = WINDOW for values %{ $job->{output} };
     return unless defined $job->{status};
@@ -260,10 +263,22 @@ sub kill_job {
     settle($job) if $jobs{ $job->{number} };
 }
 
-# kill_doomed: KILL what is left of jobs that were told to end GRACE ago. A new job may have the pid of an old one.
+# kill_doomed: send the doomed the signal that is due, all of them after one look at the processes, which takes its
+# time. KILL comes again until nothing is left: a process may have been forked between the look and the signal.
 sub kill_doomed {
-    while (@doomed and $doomed[0]{at} <= now()) {
-        my ($number, $pid) = @{ shift @doomed }{qw(number pid)};
-        kill "KILL", processes($number, ($number_of{$pid} // $number) == $number ? $pid : ());
+    my $now = now();
+    for my $signal (qw(HUP TERM KILL)) {
+        my @due = grep { $_->{at} <= $now and $_->{by} eq $signal } @doomed or next;
+        # A new job may have the pid of an old one.
+        my @pids = processes(
+            { map { $_->{number} => 1 } @due },
+            map { $_->{pid} } grep { ($number_of{ $_->{pid} } // $_->{number}) == $_->{number} } @due,
+        );
+        kill $signal, @pids;
+        for my $doomed (@due) {
+            my $wait = $signal ne "KILL" ? GRACE() : @pids ? ($doomed->{pause} *= 1.25) : undef;
+            @$doomed{qw(by at)} = ("KILL", defined $wait ? $now + $wait : undef);
+        }
+        @doomed = grep { defined $_->{at} } @doomed;
     }
 }

@@ -66,19 +66,20 @@ sub main {
 
 # --- Processes
 
-# processes NUMBER SESSION...: the living processes that job NUMBER (undef: any job of the task) has started: those
-# with its mark in their environment or (see be_worker) command line, and all of their sessions and of SESSION.
+# processes NUMBERS SESSION...: the living processes that the jobs with these NUMBERS, the keys of a hash (undef: any
+# job of the task), have started: those with a job's mark in their environment or (see be_worker) command line, and all
+# of their sessions and of SESSION.
 sub processes {
-    my ($number, @sessions) = @_;
+    my ($numbers, @sessions) = @_;
     my %wanted = map { $_ => 1 } @sessions;
-    my @marks  = ("\0WOMM_TASK=$name\0", defined $number ? "\0WOMM_JOB=$number\0" : ());
     my %session_of;
     opendir my $proc, "/proc" or return;
     for my $pid (grep { /\A[0-9]+\z/ and $_ != 1 and $_ != $$ } readdir $proc) {
         my ($state, undef, undef, $id) = content("/proc/$pid/stat") =~ /.*\) (\S) (\S+) (\S+) (\S+)/s or next;
         next if $state =~ /[ZX]/;
         my $said   = join "\0", "", content("/proc/$pid/environ"), content("/proc/$pid/cmdline"), "";
-        my $marked = @marks == grep { index($said, $_) >= 0 } @marks;
+        my $marked = index($said, "\0WOMM_TASK=$name\0") >= 0
+            && (!$numbers || grep { $numbers->{$_} } $said =~ /\0WOMM_JOB=([0-9]+)(?=\0)/g);
         $session_of{$pid} = $marked ? "marked" : $id;
         $wanted{$id} = 1 if $marked and $id > 1 and $id != $$;
     }
@@ -96,7 +97,7 @@ sub kill_all {
 }
 
 # end [WANTED]: TERM the jobs, KILL them after GRACE, and end. What is listening goes first: the next dial starts anew.
-# If it is what the hub WANTED, the dialer ends well, and last.
+# If it is what the hub WANTED, or would want, the dialer ends well, and last.
 sub end {
     my ($wanted) = @_;
     close $_->{socket} for @dialled;
@@ -194,8 +195,9 @@ sub watched {
 sub serve {
     my ($read, $write) = watched();
     my $ready = select $read, $write, undef, patience();
-    # Before anything is heard: where the whole pod stood still, what came in meanwhile is no sign of life.
-    end() if now() > dead_line();
+    # Before anything is heard: where the whole pod stood still, what came in meanwhile is no sign of life. The
+    # dialer ends well: a machine that slept is no fault of the jobs.
+    end(1) if now() > dead_line();
     ($read, $write) = ("", "") if $ready <= 0;
     serve_jobs($read, $write);
     heed_signals() if vec $read, fileno $signals, 1;
