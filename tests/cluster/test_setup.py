@@ -120,8 +120,8 @@ def test_an_image_that_no_node_can_run_is_told_before_it_is_pushed(
     make_place: Callable[[str], Place], build: Callable[..., str], tmp_path: Path
 ) -> None:
     node, other = ("arm64", "amd64") if os.uname().machine == "aarch64" else ("amd64", "arm64")
-    # An image of its own: docker's cache knows the relabelled one for a build of the same file, and would give it to
-    # later tests as their base.
+    # An image of its own: docker's cache knows the relabelled one for a build of the same file, and would
+    # give it to later tests as their base.
     base = build(f"{MINIMAL}LABEL foreign=yes\n", busybox=BUSYBOX)
     relabel(base, other, tmp_path)
     place = make_place("foreign")

@@ -13,11 +13,12 @@ from womm.checks.survey import preflight
 from womm.commands.arguments import Parser
 from womm.config import Project
 from womm.errors import Interrupted, WommError
+from womm.image import Account
 from womm.kubectl import KubeChoice
 from womm.output import progress, warn
 from womm.runs import sweep
 from womm.testbed.make import Recipe
-from womm.wizard import answers, decide, notes
+from womm.wizard import answers, decide, notes, turn
 from womm.wizard.act import carry_out
 from womm.wizard.answers import Answers
 from womm.wizard.ask import NeverMind, Scene
@@ -104,6 +105,12 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
     account = here.account(options.as_root)
     directory = here.check_directory(config.working_directory())
     here.check_writable(Path(directory))
+    with turn.taken(directory):
+        _set_up(flags, directory, account, choice)
+    return 0
+
+
+def _set_up(flags: Flags, directory: str, account: Account, choice: KubeChoice) -> None:
     earlier = config.earlier(Path(directory))
     usual = _usual(earlier, choice)
     if flags.resume:
@@ -129,14 +136,13 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         order = decide.by_questions(flags, scene) if asking else decide.by_flags(flags, scene)
     except NeverMind:
         progress("womm: nothing is changed")
-        return 0
+        return
     except Interrupted:
         warn("interrupted; nothing is changed")
         raise
     if not reason:
         _remember(order, flags)
     carry_out(order, asking)
-    return 0
 
 
 def _flags(options: argparse.Namespace, choice: KubeChoice) -> Flags:

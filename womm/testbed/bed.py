@@ -182,7 +182,11 @@ def open_bed(
     root = mounts.host_root(Path("/proc/self/mountinfo").read_text("utf-8"), directory, account.home)
     # Without what only some engines allow: the machine's root, seen from podman without root.
     for extra in [root, []] if root else [[]]:
-        done = bed.start(image, *words, *extra, platform=platform)
+        done = bed.create(image, *words, *extra, platform=platform)
+        if done.status != 0:
+            # There is none, or one of that name that is not ours: it may hold somebody's work.
+            continue
+        done = bed.start()
         if done.status == 0:
             break
         bed.remove()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from womm.engine import Engine
+from womm.errors import WommError
 from womm.image import Account
 from womm.testbed.base import local_name
 from womm.testbed.bed import BY, Bed, container_name
@@ -38,6 +39,19 @@ def resume(engine: Engine, account: Account, directory: str) -> Bed:
     bed = Bed(engine, account, directory, container_name(directory))
     bed.make_ready()
     return bed
+
+
+def make_room(engine: Engine, directory: str) -> None:
+    """Throw away what a setup without its user has kept. Raises WommError for what a user's shell has."""
+    earlier = find(engine, directory)
+    if earlier is None:
+        return
+    if earlier.by == "shell":
+        raise WommError(
+            "an earlier setup of this directory was not finished; what was done in its shell is kept",
+            "`womm setup` goes on with it, `womm setup --yes --resume` saves it as it is",
+        )
+    discard(engine, directory)
 
 
 def discard(engine: Engine, directory: str) -> None:

@@ -56,14 +56,7 @@ def make(
     nodes: Sequence[str] = (),
 ) -> None:
     """Make the image `tag`. What a user's own shell has left is never overwritten. Raises WommError."""
-    earlier = kept.find(engine, directory)
-    if earlier is not None:
-        if earlier.by == "shell":
-            raise WommError(
-                "an earlier setup of this directory was not finished; what was done in its shell is kept",
-                "`womm setup` goes on with it, `womm setup --yes --resume` saves it as it is",
-            )
-        kept.discard(engine, directory)
+    kept.make_room(engine, directory)
     platform = foreign_platform(nodes)
     if recipe.dockerfile is not None:
         base_image = build_users(engine, recipe.dockerfile, directory, platform=platform)

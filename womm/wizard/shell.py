@@ -56,6 +56,7 @@ def until_it_works(order: Order, nodes: Sequence[str]) -> bool:
 def _bed(order: Order, nodes: Sequence[str]) -> Bed:
     if order.way == RESUME:
         return kept.resume(order.engine, order.account, order.directory)
+    kept.make_room(order.engine, order.directory)
     progress(f"womm: getting {order.base} ready")
     return make.open_on(order.engine, order.base, order.account, order.directory, by="shell", nodes=nodes)
 

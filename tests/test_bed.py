@@ -1,0 +1,114 @@
+"""The testbed's container: whose work it is, who may take it away, and what becomes of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Hermetic
+
+from womm import engine
+from womm.errors import WommError
+from womm.image import Account
+from womm.testbed import bed, kept, make
+from womm.testbed.base import local_name
+from womm.wizard import turn
+
+pytestmark = pytest.mark.usefixtures("hermetic")
+
+DOCKER = engine.Engine("docker")
+ANN = Account(1001, 1002, "ann", "/home/ann")
+HERE = "/work"
+NAME = bed.container_name(HERE)
+SAVED = local_name(HERE, "saved")
+STAND_IN = Path(__file__).with_name("docker-stand-in")
+
+
+class Memory:
+    """What the stand-in for docker remembers."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        base = {"Architecture": "amd64", "Id": "sha256:0", "Config": {}}
+        self.write({"containers": {}, "images": {"base": base}, "base": base, "environment": "", "calls": []})
+
+    def __getitem__(self, key: str) -> Any:
+        return json.loads(self._path.read_text())[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.write({**json.loads(self._path.read_text()), key: value})
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Replace all of it."""
+        self._path.write_text(json.dumps(state))
+
+    def called(self, *words: str) -> list[str]:
+        """The calls that begin with one of these words."""
+        return [call for call in self["calls"] if call.startswith(words)]
+
+
+@pytest.fixture
+def docker(hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch) -> Memory:
+    """A docker that remembers; the machine is as its images are."""
+    hermetic.stub("docker", f"#!{sys.executable} -S\n{STAND_IN.read_text()}")
+    monkeypatch.setenv("DOCKER_STATE", str(hermetic.root / "docker.json"))
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    return Memory(hermetic.root / "docker.json")
+
+
+def opened(by: str = "shell") -> bed.Bed:
+    """A testbed that runs."""
+    return make.open_on(DOCKER, "base", ANN, HERE, by=by)
+
+
+def test_a_container_that_another_setup_has_is_never_taken_away(docker: Memory) -> None:
+    opened()
+    before = docker["containers"]
+    with pytest.raises(WommError, match="is already in use"):
+        opened()
+    assert docker["containers"] == before
+    with pytest.raises(WommError, match="what was done in its shell is kept"):
+        kept.make_room(DOCKER, HERE)
+    assert docker["containers"] == before
+
+
+def test_an_engine_that_does_not_answer_is_not_taken_for_one_that_has_kept_nothing(docker: Memory) -> None:
+    assert kept.find(DOCKER, HERE) is None
+    opened()
+    docker["down"] = True
+    with pytest.raises(WommError, match=r"docker doesn't answer \(Cannot connect"):
+        kept.find(DOCKER, HERE)
+
+
+def test_what_a_killed_run_has_left_makes_room_and_the_machines_files_are_there_again(
+    docker: Memory, capfd: pytest.CaptureFixture[str]
+) -> None:
+    opened(by="run")
+    kept.make_room(DOCKER, HERE)
+    assert docker["containers"] == {}
+    opened()
+    assert "this machine's files are in /mnt" in capfd.readouterr().err
+
+
+def test_a_container_that_was_created_and_can_not_be_started_goes(docker: Memory) -> None:
+    docker["refused"] = f"start {NAME}"
+    with pytest.raises(WommError, match="can't be started: refused"):
+        opened()
+    assert docker["containers"] == {}
+
+
+def test_a_directory_has_one_setup_at_a_time(hermetic: Hermetic) -> None:
+    with turn.taken(HERE):
+        with (
+            pytest.raises(WommError, match="another `womm setup` of this directory goes on"),
+            turn.taken(HERE),
+        ):
+            pass
+        with turn.taken("/other"):
+            pass
+    with turn.taken(HERE):
+        pass
+    assert list((hermetic.runtime / "womm").iterdir()) == []
