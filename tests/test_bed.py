@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from conftest import Hermetic
 
-from womm import engine
-from womm.errors import WommError
+from womm import engine, prompts
+from womm.errors import Interrupted, WommError
 from womm.image import Account
 from womm.testbed import bed, kept, make
 from womm.testbed.base import local_name
-from womm.wizard import turn
+from womm.wizard import answers, shell, turn
+from womm.wizard.order import SHELL
 
 pytestmark = pytest.mark.usefixtures("hermetic")
 
@@ -112,3 +114,52 @@ def test_a_directory_has_one_setup_at_a_time(hermetic: Hermetic) -> None:
     with turn.taken(HERE):
         pass
     assert list((hermetic.runtime / "womm").iterdir()) == []
+
+
+def test_a_secret_that_a_shell_saves_at_its_end_is_not_in_the_image(
+    docker: Memory, capfd: pytest.CaptureFixture[str]
+) -> None:
+    opened()
+    docker["at_close"] = "API_TOKEN=t\0FOUND=yes\0"
+    make.resume(DOCKER, "r/x:mine", ANN, HERE)
+    assert docker["images"]["r/x:mine"]["environment"] == "FOUND=yes\0"
+    assert "not in the image, because they look like secrets: API_TOKEN" in capfd.readouterr().err
+    assert docker["containers"] == {}
+
+
+def test_a_secret_of_another_terminals_shell_is_asked_about_before_the_image_is_saved(
+    docker: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = opened()
+    monkeypatch.setattr(shell, "_bed", lambda _order, _nodes: made)
+    monkeypatch.setattr(bed.Bed, "shell", lambda _self: 0)
+    monkeypatch.setattr(prompts, "select", lambda *_: answers.WORKS)
+    asked: list[str] = []
+    monkeypatch.setattr(prompts, "several", lambda _, choices: asked.extend(c.value for c in choices) or [])
+    docker["at_close"] = "API_TOKEN=t\0"
+    order = SimpleNamespace(way=SHELL, tag="r/x:mine", flags=SimpleNamespace(recipe=make.Recipe()))
+    assert shell.until_it_works(order, [])  # type: ignore[arg-type]
+    assert asked == ["API_TOKEN"]
+    assert docker["images"]["r/x:mine"]["environment"] == ""
+
+
+@pytest.mark.parametrize("ended", [0, 130])
+def test_a_shell_that_ended_by_itself_leaves_everything_as_it_is(
+    docker: Memory, monkeypatch: pytest.MonkeyPatch, ended: int
+) -> None:
+    # After a Ctrl-C at its prompt a shell's status is 130.
+    monkeypatch.setattr(bed.Bed, "enter", lambda *_, **__: ended)
+    assert opened().shell() == ended
+    assert not any("testbed-close" in call for call in docker["calls"])
+
+
+def test_a_terminal_that_is_closed_ends_the_shell_behind_it(
+    docker: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def enter(*_: object, **__: object) -> int:
+        raise Interrupted(1)
+
+    monkeypatch.setattr(bed.Bed, "enter", enter)
+    with pytest.raises(Interrupted):
+        opened().shell()
+    assert "testbed-close" in docker["calls"][-1]

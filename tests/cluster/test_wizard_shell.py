@@ -137,23 +137,24 @@ def test_perl_that_is_gone_is_offered_and_installed_with_the_bases_own_package_m
 
 
 def test_work_is_kept_when_docker_is_stopped_under_the_shell(
-    make_place: Callable[[str], Place], small: str, tmp_path: Path
+    make_place: Callable[[str], Place], tmp_path: Path
 ) -> None:
     place = make_place("stopped")
     near = tmp_path / "docker.sock"
-    flags = ("--namespace", place.namespace, "--base-image", small, *ANSWERED)
+    flags = ("--namespace", place.namespace, "--base-image", BASE, *ANSWERED)
     with (
         relayed(near, DOCKER_SOCKET) as relay,
         wizard(place, *flags, DOCKER_HOST=f"unix://{near}") as child,
     ):
-        in_shell(child, "echo mine | sudo tee /etc/mine; echo rea''dy")
+        # A bash saves its variables at its end only, and this one lives on.
+        in_shell(child, "export FOUND=yes API_TOKEN=t; echo mine | sudo tee /etc/mine; echo rea''dy")
         child.expect_exact("ready\r\n")
         relay.kill()
         child.expect_exact("what was installed is kept")
         assert status(child) == 125
         assert "Traceback" not in child.before
     place.setup("none", "--resume")
-    assert jobs(place, "cat /etc/mine") == "mine\n"
+    assert jobs(place, "cat /etc/mine; echo $FOUND ${API_TOKEN-none}") == "mine\nyes none\n"
     assert left(place) == []
 
 

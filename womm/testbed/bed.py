@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from womm import config
+from womm import config, signals
 from womm.engine import Engine
-from womm.errors import CommandFailed, WommError
+from womm.errors import CommandFailed, Interrupted, WommError
 from womm.files import SCRIPTS
 from womm.image import Account
 from womm.output import progress, warn
@@ -28,6 +27,8 @@ Make it work! `exit` when it does."""
 BY = "womm.dev/by"
 # A tmpfs: no commit takes what is there.
 _SCRIPTS = "/run/womm"
+# Seconds for the end of the shells when womm itself has to end: they are killed after 3.
+_PATIENCE = 15.0
 
 
 class Bed(Container):
@@ -43,15 +44,15 @@ class Bed(Container):
         """
         self.make_ready()
         progress(WELCOME)
-        status = 128 + signal.SIGHUP
+        there = ("--workdir", self.directory)
+        shell = [f"{_SCRIPTS}/testbed-shell"]
         try:
-            there = ("--workdir", self.directory)
-            shell = [f"{_SCRIPTS}/testbed-shell"]
             status = self.enter(*there, command=shell, on_terminal=sys.stdin.isatty())
-        finally:
-            if status > 128:
-                # A terminal that is closed ends the engine's program, but not the shell behind it.
-                attempt(self._close())
+        except Interrupted:
+            # A terminal that is closed ends the engine's program, but not the shell behind it.
+            signals.shield()
+            attempt(self._closing(), patience=_PATIENCE)
+            raise
         if not self.running:
             raise WommError(
                 f"the container has ended under the shell; what was done in it is kept ({self.name})",
@@ -99,10 +100,13 @@ class Bed(Container):
         left = {name: value for name, value in self.changes().items() if name not in names}
         self._run_as_root(environment.encode(left), "-c", f"cat >{environment.FILE}")
 
-    def save(self, tag: str) -> None:
-        """Make the image `tag` of it, and remove the container. Shells that are open are ended first."""
+    def close(self) -> None:
+        """End the shells that are open, one in another terminal, too: what they export changes no more."""
         self.make_ready()
-        run(self._close())
+        run(self._closing())
+
+    def save(self, tag: str) -> None:
+        """Make the image `tag` of it, once it is closed, and remove the container."""
         run(self.engine.argv("stop", "--time", "5", self.name))
         # As pods need it, whatever the base had.
         changes = [
@@ -149,7 +153,7 @@ class Bed(Container):
     def _exec(self, *options: str, command: Sequence[str]) -> list[str]:
         return self.exec("--workdir", self.directory, *options, command=command)
 
-    def _close(self) -> list[str]:
+    def _closing(self) -> list[str]:
         account = self.account
         close = [f"{_SCRIPTS}/testbed-close", str(account.uid), str(account.gid), account.home]
         return self._exec("--user", "0:0", command=close)

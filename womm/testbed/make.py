@@ -68,6 +68,7 @@ def make(
     bed = open_on(engine, base_image, account, directory, by="run", nodes=nodes)
     try:
         bed.run(recipe.commands)
+        bed.close()
         _leave_out(bed, recipe.secrets)
     except BaseException:
         # It can be done again.
@@ -88,6 +89,8 @@ def resume(
         raise WommError("no earlier setup of this directory has left anything", "womm setup --yes")
     if earlier.container:
         bed = kept.resume(engine, account, directory)
+        # First: a shell that still lives (the engine's connection was lost) saves its variables at its end.
+        bed.close()
         _leave_out(bed, secrets)
         bed.save(tag)
     else:

@@ -39,6 +39,8 @@ def until_it_works(order: Order, nodes: Sequence[str]) -> bool:
         if verdict == answers.LATER_ON:
             progress(f"womm: {_KEPT}")
             return False
+        # Another terminal's shell would save its variables after they have been looked at.
+        bed.close()
         secrets = [name for name in bed.likely_secrets(known) if name not in order.flags.recipe.secrets]
         if secrets:
             chosen = _which(secrets)
