@@ -163,3 +163,8 @@ def test_a_terminal_that_is_closed_ends_the_shell_behind_it(
     with pytest.raises(Interrupted):
         opened().shell()
     assert "testbed-close" in docker["calls"][-1]
+
+
+def test_the_end_of_the_shells_knows_the_directory_whose_files_are_the_machines_own(docker: Memory) -> None:
+    opened().close()
+    assert docker["calls"][-1].endswith(f"testbed-close 1001 1002 /home/ann {HERE}")

@@ -156,6 +156,7 @@ class Bed(Container):
     def _closing(self) -> list[str]:
         account = self.account
         close = [f"{_SCRIPTS}/testbed-close", str(account.uid), str(account.gid), account.home]
+        close.append(self.directory)
         return self._exec("--user", "0:0", command=close)
 
 
