@@ -100,3 +100,19 @@ container() {
   '
   [[ $status -eq 0 && $output == "0:65533 4755" ]]
 }
+
+@test "testbed-close: what was typed in any shell is not in the image, and the machine's own history stays" {
+  run container '
+    mount -t tmpfs none /root
+    mkdir -p "$BED/ann/work"
+    for name in "$BED/ann" "$BED/ann/work" /root; do touch "$name/.bash_history" "$name/.ash_history" "$name/x"; done
+    /run/womm/testbed-close 0 0 "$BED/ann" "$BED"
+    /run/womm/testbed-close 0 0 "$BED/none" /root
+    find "$BED/ann" /root -name "*_history" | wc -l
+    /run/womm/testbed-close 0 0 "$BED/ann" "$BED/ann/work"
+    find "$BED/ann" /root -type f | sed "s|$BED||" | sort
+  '
+  # The first took root's, not the real home.
+  [[ $status -eq 0 && ${lines[0]} == 4 ]]
+  [[ $output == *$'\n/ann/work/.ash_history\n/ann/work/.bash_history\n/ann/work/x\n/ann/x\n/root/x' ]]
+}
