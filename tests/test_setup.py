@@ -59,6 +59,8 @@ def refusal(*arguments: str) -> WommError:
         (["--share", "none", "--base-image", "x"], ": --context, --namespace, --prefix, --run", "--yes"),
         (["--yes"], "answers are missing: --prefix", "--prefix REGISTRY/, --image NAME or --load COMMAND"),
         (["--yes", "--prefix", "ann/"], "--prefix ann/ names no host", "--prefix HOST/"),
+        (["--yes", "--image", "ann/jobs"], "--image ann/jobs names no host", "--image HOST/"),
+        (["--yes", "--image", "jobs"], "--image jobs names no host", "or --load COMMAND"),
         ([*GOOD, "--share", "lazy"], "--share lazy comes later", "--share eager"),
         ([*GOOD, "--image", "x"], "--prefix adds nothing to it", "give one"),
         (["--yes", "--image", "a b"], "is no name of an image", "--image registry"),

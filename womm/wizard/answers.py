@@ -152,6 +152,9 @@ def base_complaint(name: str) -> str:
     return "" if re.fullmatch(r"[A-Za-z0-9][\w./:@-]*", name, re.ASCII) else "for example debian:12"
 
 
-def is_public(prefix: str) -> bool:
-    """Whether images would go to the engine's default registry, where all may look: no host is named."""
-    return bool(prefix) and not registries.host(prefix)
+def is_public(name: str) -> bool:
+    """Whether an image, or all of a prefix, would go to the engine's default registry: no host is named.
+
+    There all may look.
+    """
+    return bool(name) and not registries.host(name)

@@ -32,6 +32,11 @@ def check_flags(flags: Flags, directory: str, usual: Answers, asking: bool) -> N
             f"--prefix {given.prefix} names no host: the engine's default registry is public",
             "--prefix HOST/…: say the registry's host, even if you mean that one",
         )
+    if flags.image and not flags.load and answers.is_public(flags.image):
+        raise WommError(
+            f"--image {flags.image} names no host: the engine's default registry is public",
+            "--image HOST/…: say the registry's host, even if you mean that one; or --load COMMAND",
+        )
     if asking:
         return
     # A pull secret is asked for only where there are some, and kubectl has its own defaults.
