@@ -168,3 +168,35 @@ def test_a_terminal_that_is_closed_ends_the_shell_behind_it(
 def test_the_end_of_the_shells_knows_the_directory_whose_files_are_the_machines_own(docker: Memory) -> None:
     opened().close()
     assert docker["calls"][-1].endswith(f"testbed-close 1001 1002 /home/ann {HERE}")
+
+
+def test_an_image_is_kept_until_its_directory_has_its_configuration(docker: Memory) -> None:
+    opened()
+    make.resume(DOCKER, "r/x:mine", ANN, HERE)
+
+    def full(_image: str, _arch: str) -> None:
+        raise WommError("/work/.womm can't be written (no space)", "make room there")
+
+    docker["base"] = {**docker["base"], "RepoDigests": [f"r/x@sha256:{'0' * 64}"]}
+    docker["images"] = {name: {**known, **docker["base"]} for name, known in docker["images"].items()}
+    with pytest.raises(WommError) as caught:
+        make.publish(DOCKER, "r/x:mine", HERE, full)
+    assert (
+        caught.value.hint == "make room there; the image is kept, and `womm setup --yes --resume` pushes it"
+    )
+    assert kept.find(DOCKER, HERE) is not None
+    noted: list[str] = []
+    make.publish(DOCKER, "r/x:mine", HERE, lambda *said: noted.extend(said))
+    assert noted == [f"r/x@sha256:{'0' * 64}", "amd64"]
+    assert kept.find(DOCKER, HERE) is None
+
+
+def test_an_engine_that_is_stopped_before_the_push_is_told_with_the_image_that_is_kept(
+    docker: Memory,
+) -> None:
+    opened()
+    make.resume(DOCKER, "r/x:mine", ANN, HERE)
+    docker["down"] = True
+    with pytest.raises(WommError, match="docker doesn't answer") as caught:
+        make.publish(DOCKER, "r/x:mine", HERE, lambda *_: None)
+    assert "the image is kept" in caught.value.hint

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,25 +105,31 @@ def _leave_out(bed: Bed, secrets: Sequence[str]) -> None:
         warn("→ --keep-secret NAME lets one in")
 
 
-def publish(engine: Engine, tag: str, directory: str, nodes: Sequence[str] = ()) -> tuple[str, str]:
-    """Push the image, which is kept until then; returns its name by digest, and its architecture."""
-    arch = engine.architecture(tag)
-    if nodes and arch not in nodes:
-        warn(f"the image is for {arch}, and the nodes are {', '.join(sorted(set(nodes)))}: no pod will run")
+def publish(
+    engine: Engine, tag: str, directory: str, note: Callable[[str, str], None], nodes: Sequence[str] = ()
+) -> None:
+    """Push the image, and have `note` write down its name by digest and its architecture.
+
+    It is kept until then. Raises WommError.
+    """
     saved = local_name(directory, "saved")
-    is_kept = bool(engine.inspect("image", saved))
+    # Unless the engine says that there is none: a plain base is made again as fast.
+    again = _AGAIN
     try:
-        name = engine.push(tag)
+        again = _AGAIN if engine.inspect("image", saved) else ""
+        arch = engine.architecture(tag)
+        if nodes and arch not in nodes:
+            told = ", ".join(sorted(set(nodes)))
+            warn(f"the image is for {arch}, and the nodes are {told}: no pod will run")
+        note(engine.push(tag), arch)
     except Interrupted:
-        if is_kept:
-            warn(_AGAIN)
+        if again:
+            warn(again)
         raise
     except WommError as failure:
-        if is_kept:
-            raise WommError(failure.message, f"{failure.hint}; {_AGAIN}") from failure
-        raise
+        hint = "; ".join(filter(None, (failure.hint, again)))
+        raise WommError(failure.message, hint) from failure
     engine.drop("image", "rm", saved)
-    return name, arch
 
 
 def node_architectures(kube: Kube) -> list[str]:
