@@ -200,3 +200,26 @@ def test_an_engine_that_is_stopped_before_the_push_is_told_with_the_image_that_i
     with pytest.raises(WommError, match="docker doesn't answer") as caught:
         make.publish(DOCKER, "r/x:mine", HERE, lambda *_: None)
     assert "the image is kept" in caught.value.hint
+
+
+def test_a_docker_that_stops_under_the_shell_is_told_as_that(docker: Memory) -> None:
+    made = opened()
+    assert made.has("perl")
+    assert made.running
+    docker["down"] = True
+    for look in (
+        lambda: made.running,
+        lambda: made.has("perl"),
+        made.likely_secrets,
+        made.withdrawn_proxies,
+    ):
+        with pytest.raises(WommError, match="Cannot connect to the Docker daemon"):
+            look()
+
+
+def test_what_was_removed_meanwhile_is_told(docker: Memory) -> None:
+    made = opened()
+    docker["containers"] = {}
+    with pytest.raises(WommError, match=f"the container {NAME} is gone"):
+        made.withdrawn_proxies()
+    assert not made.running

@@ -41,7 +41,7 @@ def prepare(
     known = engine.inspect("image", base_image)
     if not known or (platform and known["Architecture"] != platform.partition("/")[2]):
         _pull(engine, base_image, platform)
-        known = engine.inspect("image", base_image)
+        known = engine.known("image", base_image)
     flat = local_name(directory, "flat")
     if _has_surprises(known):
         progress(

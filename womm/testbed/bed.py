@@ -13,7 +13,7 @@ from womm.errors import CommandFailed, Interrupted, WommError
 from womm.files import SCRIPTS
 from womm.image import Account
 from womm.output import progress, warn
-from womm.process import Done, attempt, probe, run, show
+from womm.process import Done, attempt, run, show
 from womm.testbed import delivery, environment, mounts
 from womm.testbed.base import local_name, restore
 from womm.testbed.container import Container
@@ -72,9 +72,12 @@ class Bed(Container):
             ) from failure
 
     def changes(self) -> dict[str, str | None]:
-        """What jobs will find exported (None: unset) beside the image's own environment."""
-        done = attempt(self._exec("--user", "0:0", command=["cat", environment.FILE]))
-        return environment.decode(done.stdout) if done.status == 0 else {}
+        """What jobs will find exported (None: unset) beside the image's own environment.
+
+        Raises WommError if the engine doesn't answer: there could be a secret in it.
+        """
+        look = f"[ ! -f {environment.FILE} ] || cat {environment.FILE}"
+        return environment.decode(run(self._exec("--user", "0:0", command=["sh", "-c", look])).stdout)
 
     def likely_secrets(self, known: Mapping[str, str | None] | None = None) -> list[str]:
         """The names of what it exports, beside what is `known`, that look like secrets."""
@@ -84,8 +87,10 @@ class Bed(Container):
         )
 
     def has(self, program: str) -> bool:
-        """Whether jobs will find this program."""
-        return probe(self._exec("--user", "0:0", command=["sh", "-c", f"command -v {program}"]))
+        """Whether jobs will find this program. Raises WommError if the engine doesn't answer."""
+        # A word for each answer: an engine's own status 1 is neither.
+        look = f"command -v {program} >/dev/null && echo yes || echo no"
+        return run(self._exec("--user", "0:0", command=["sh", "-c", look])).text.strip() == "yes"
 
     def install(self, program: str) -> None:
         """Install what every image needs, with its own package manager. Raises WommError."""
