@@ -135,7 +135,12 @@ def test_a_secret_of_another_terminals_shell_is_asked_about_before_the_image_is_
     monkeypatch.setattr(bed.Bed, "shell", lambda _self: 0)
     monkeypatch.setattr(prompts, "select", lambda *_: answers.WORKS)
     asked: list[str] = []
-    monkeypatch.setattr(prompts, "several", lambda _, choices: asked.extend(c.value for c in choices) or [])
+
+    def several(_question: str, choices: list[prompts.Choice]) -> list[str]:
+        asked.extend(choice.value for choice in choices)
+        return []
+
+    monkeypatch.setattr(prompts, "several", several)
     docker["at_close"] = "API_TOKEN=t\0"
     order = SimpleNamespace(way=SHELL, tag="r/x:mine", flags=SimpleNamespace(recipe=make.Recipe()))
     assert shell.until_it_works(order, [])  # type: ignore[arg-type]
@@ -223,3 +228,36 @@ def test_what_was_removed_meanwhile_is_told(docker: Memory) -> None:
     with pytest.raises(WommError, match=f"the container {NAME} is gone"):
         made.withdrawn_proxies()
     assert not made.running
+
+
+def test_work_whose_container_can_not_be_started_again_goes_on_in_a_new_one(docker: Memory) -> None:
+    opened(by="shell")
+    docker["environment"] = "FOUND=yes\0"
+    docker["containers"] = {NAME: {**docker["containers"][NAME], "broken": True}}
+    kept.resume(DOCKER, ANN, HERE)
+    assert list(docker["containers"]) == [NAME]
+    assert "broken" not in docker["containers"][NAME]
+    found = kept.find(DOCKER, HERE)
+    assert found is not None
+    assert (found.container, found.by) == ("running", "shell")
+    # Perl may be what was removed: it is installed as in any base.
+    [build] = [call for call in docker.called("build") if f"BASE={local_name(HERE, 'kept')}" in call]
+    assert docker["calls"].index(build) > docker["calls"].index(docker.called("commit")[0])
+    make.resume(DOCKER, "r/x:mine", ANN, HERE)
+    assert sorted(docker["images"]) == ["base", SAVED, "r/x:mine"]
+
+
+def test_work_that_was_just_being_moved_is_found(docker: Memory) -> None:
+    opened()
+    docker["containers"] = {f"{NAME}-successor": docker["containers"][NAME]}
+    assert kept.find(DOCKER, HERE) is not None
+    assert list(docker["containers"]) == [NAME]
+
+
+def test_a_container_that_can_neither_be_started_nor_moved_is_kept(docker: Memory) -> None:
+    opened()
+    docker["containers"] = {NAME: {**docker["containers"][NAME], "broken": True}}
+    docker["refused"] = "build"
+    with pytest.raises(WommError, match="could not be built"):
+        kept.resume(DOCKER, ANN, HERE)
+    assert list(docker["containers"]) == [NAME]

@@ -25,8 +25,10 @@ from dialogue import (
     status,
     wizard,
 )
-from kit import DOCKER_SOCKET, PREFIX, Place
+from kit import DOCKER_SOCKET, PREFIX, Place, good
 from relay import relayed
+
+from womm.testbed.bed import container_name
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -130,6 +132,32 @@ def test_perl_that_is_gone_is_offered_and_installed_with_the_bases_own_package_m
         reply(child, "Does it work?", f"{DOWN}\r")
         in_shell(child, r"perl -e 'print 6 * 7, qq(.\n)'; exit")
         child.expect_exact("42.\r\n")
+        # Throw it away.
+        reply(child, "Does it work?", f"{UP}\r")
+        assert status(child) == 0
+    assert left(place) == []
+
+
+def test_work_goes_on_after_the_machine_was_restarted_even_without_the_perl_that_is_its_process_1(
+    make_place: Callable[[str], Place],
+) -> None:
+    place = make_place("restarted")
+    container = container_name(str(place.path))
+    with wizard(place, "--namespace", place.namespace, "--base-image", BASE, *ANSWERED) as child:
+        in_shell(child, "echo mine | sudo tee /etc/mine; export FOUND=yes; exit")
+        interrupt(child, "Does it work?", KEPT)
+    good(["docker", "stop", "--time", "1", container])
+    with wizard(place) as child:
+        reply(child, "Go on with it?")
+        in_shell(child, "cat /etc/mine; echo found=$FOUND; sudo rm /usr/bin/perl; exit")
+        child.expect_exact("mine\r\nfound=yes\r\n")
+        interrupt(child, "Install it?", KEPT)
+    good(["docker", "stop", "--time", "1", container])
+    with wizard(place) as child:
+        reply(child, "Go on with it?")
+        child.expect_exact("womm: what is kept can't be started, and goes to a new container")
+        in_shell(child, "cat /etc/mine; echo found=$FOUND; exit")
+        child.expect_exact("mine\r\nfound=yes\r\n")
         # Throw it away.
         reply(child, "Does it work?", f"{UP}\r")
         assert status(child) == 0

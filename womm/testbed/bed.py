@@ -113,6 +113,13 @@ class Bed(Container):
     def save(self, tag: str) -> None:
         """Make the image `tag` of it, once it is closed, and remove the container."""
         run(self.engine.argv("stop", "--time", "5", self.name))
+        progress(f"womm: saving {tag}")
+        self.commit(tag)
+        run(self.engine.argv("tag", tag, local_name(self.directory, "saved")))
+        self.discard()
+
+    def commit(self, tag: str) -> None:
+        """Make the image `tag` of what is in it now; it need not run."""
         # As pods need it, whatever the base had.
         changes = [
             "ENTRYPOINT []",
@@ -120,13 +127,10 @@ class Bed(Container):
             f"USER {self.account.uid}:{self.account.gid}",
             "WORKDIR /",
         ]
-        progress(f"womm: saving {tag}")
         run(self.engine.argv("commit", *(f"--change={c}" for c in changes), self.name, tag))
         # What a commit says of a variable that the container has counts for nothing.
         if given := self.withdrawn_proxies():
             restore(self.engine, tag, given)
-        run(self.engine.argv("tag", tag, local_name(self.directory, "saved")))
-        self.discard()
 
     def discard(self) -> None:
         """Throw the container away, and the images that it was made from."""
