@@ -120,10 +120,14 @@ def verdicts(lacks: str = "") -> list[Choice]:
     ]
 
 
-def leftovers(saved: bool) -> list[Choice]:
-    """What there is to do with what an earlier setup has left: a shell, or (`saved`) an image not pushed."""
+def leftovers(saved: bool, begins: bool = False) -> list[Choice]:
+    """What there is to do with what an earlier setup has left: a shell, or (`saved`) an image not pushed.
+
+    `begins`: the command line says what is to be done from the beginning.
+    """
+    barred = "--run and --dockerfile begin anew" if begins else ""
     return [
-        Choice(RESUME, "go on with it", "push its image" if saved else "open its shell again"),
+        Choice(RESUME, "go on with it", "push its image" if saved else "open its shell again", barred),
         Choice(AFRESH, "begin anew", "what was installed then is lost"),
         Choice(NEVER_MIND, "never mind", "it is kept"),
     ]

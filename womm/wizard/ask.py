@@ -52,11 +52,12 @@ def changed(earlier: Project) -> list[str]:
     return prompts.several("What shall change? (nothing marked: all is kept)", answers.parts(earlier))
 
 
-def leftover(saved: bool) -> str:
-    """What to do with what an earlier setup has left. Raises NeverMind."""
+def leftover(saved: bool, begins: bool) -> str:
+    """What to do with what an earlier setup has left; see answers.leftovers. Raises NeverMind."""
     what = "its image is not pushed yet" if saved else "what was installed in its shell is kept"
     progress(f"womm: an earlier setup of this directory was not finished; {what}")
-    answer = prompts.select("Go on with it?", answers.leftovers(saved), answers.RESUME)
+    usual = answers.NEVER_MIND if begins else answers.RESUME
+    answer = prompts.select("Go on with it?", answers.leftovers(saved, begins), usual)
     return _or_never_mind(answer)
 
 

@@ -37,6 +37,10 @@ def check_flags(flags: Flags, directory: str, usual: Answers, asking: bool) -> N
             f"--image {flags.image} names no host: the engine's default registry is public",
             "--image HOST/…: say the registry's host, even if you mean that one; or --load COMMAND",
         )
+    if flags.resume and flags.recipe:
+        raise WommError(
+            "--resume goes on with what is kept, and --run and --dockerfile begin anew", "give one of them"
+        )
     if asking:
         return
     # A pull secret is asked for only where there are some, and kubectl has its own defaults.
@@ -94,8 +98,8 @@ def by_questions(flags: Flags, scene: Scene) -> Order:
     afresh = False
     if flags.resume:
         way = RESUME
-    elif left is not None and left.by == "shell":
-        afresh = ask.leftover(saved=not left.container) == answers.AFRESH
+    elif left is not None and (left.by == "shell" or (left.image and not flags.recipe)):
+        afresh = ask.leftover(not left.container, bool(flags.recipe)) == answers.AFRESH
         way = way if afresh else RESUME
     if way == RESUME:
         given = given.over(notes.read(scene.directory))

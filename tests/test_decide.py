@@ -1,0 +1,84 @@
+"""From flags and questions to one order: what an earlier setup has left, and what is asked for again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from test_answers import WHOLE
+
+from womm import image, prompts
+from womm.engine import Engine
+from womm.image import Account
+from womm.kubectl import Kube, KubeChoice
+from womm.testbed import kept
+from womm.testbed.kept import Kept
+from womm.testbed.make import Recipe
+from womm.wizard import answers, ask, decide
+from womm.wizard.ask import NeverMind, Scene
+from womm.wizard.order import COMMANDS, RESUME, Flags
+
+pytestmark = pytest.mark.usefixtures("hermetic")
+
+GIVEN = replace(WHOLE, share="none")
+FLAGS = Flags(GIVEN, False, False, Recipe(), None, (), None, None)
+RECIPE = Recipe(commands=["true"])
+ACCOUNT = Account(1001, 1002, "ann", "/home/ann")
+SCENE = Scene("/work", ACCOUNT, Engine("docker"), [], None, WHOLE, KubeChoice("team", "dev"))
+SHELLS, UNPUSHED, RUNS = Kept("exited", False, "shell"), Kept("", True, "run"), Kept("exited", False, "run")
+
+
+class Asked:
+    """The choices of the question that was asked, and the answer."""
+
+    def __init__(self) -> None:
+        self.choices: list[prompts.Choice] = []
+        self.answer = answers.RESUME
+
+    def select(self, _question: str, choices: list[prompts.Choice], default: str) -> str:
+        """Answer."""
+        self.choices = list(choices)
+        assert default not in [choice.value for choice in choices if choice.barred]
+        return self.answer
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """What is asked of leftovers; the other questions are answered as given, and each push works."""
+    asking = Asked()
+    monkeypatch.setattr(prompts, "select", asking.select)
+    monkeypatch.setattr(ask, "complete", lambda given, *_: (given.over(WHOLE), Kube("team", "dev")))
+    monkeypatch.setattr(image, "try_push", lambda *_: None)
+    return asking
+
+
+def left(monkeypatch: pytest.MonkeyPatch, what: Kept | None) -> None:
+    """Have an earlier setup leave this."""
+    monkeypatch.setattr(kept, "find", lambda *_: what)
+
+
+def test_a_recipe_is_never_dropped_for_what_an_earlier_shell_has_left(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left(monkeypatch, SHELLS)
+    flags = replace(FLAGS, recipe=RECIPE)
+    asked.answer = answers.AFRESH
+    order = decide.by_questions(flags, SCENE)
+    assert (order.way, order.afresh) == (COMMANDS, True)
+    assert [choice.value for choice in asked.choices if choice.barred] == [answers.RESUME]
+    asked.answer = answers.NEVER_MIND
+    with pytest.raises(NeverMind):
+        decide.by_questions(flags, SCENE)
+
+
+def test_an_image_of_a_run_that_was_not_pushed_is_offered_but_not_where_it_is_made_again(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left(monkeypatch, UNPUSHED)
+    assert decide.by_questions(FLAGS, SCENE).way == RESUME
+    assert asked.choices[0].meaning == "push its image"
+    asked.choices = []
+    assert decide.by_questions(replace(FLAGS, recipe=RECIPE), SCENE).way == COMMANDS
+    left(monkeypatch, RUNS)
+    assert decide.by_questions(FLAGS, SCENE).way != RESUME
+    assert asked.choices == []
