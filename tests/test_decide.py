@@ -7,15 +7,19 @@ from dataclasses import replace
 import pytest
 from test_answers import WHOLE
 
-from womm import image, prompts
+from womm import here, image, prompts
+from womm.checks.finding import Finding
 from womm.engine import Engine
+from womm.errors import WommError
 from womm.image import Account
 from womm.kubectl import Kube, KubeChoice
 from womm.testbed import kept
 from womm.testbed.kept import Kept
 from womm.testbed.make import Recipe
-from womm.wizard import answers, ask, decide
+from womm.wizard import answers, ask, decide, notes
+from womm.wizard.answers import Answers
 from womm.wizard.ask import NeverMind, Scene
+from womm.wizard.notes import Notes
 from womm.wizard.order import COMMANDS, RESUME, Flags
 
 pytestmark = pytest.mark.usefixtures("hermetic")
@@ -82,3 +86,39 @@ def test_an_image_of_a_run_that_was_not_pushed_is_offered_but_not_where_it_is_ma
     left(monkeypatch, RUNS)
     assert decide.by_questions(FLAGS, SCENE).way != RESUME
     assert asked.choices == []
+
+
+def test_there_has_to_be_something_to_go_on_with_before_anything_is_asked_or_pushed(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left(monkeypatch, None)
+    for way in (decide.by_questions, decide.by_flags):
+        with pytest.raises(WommError, match="no earlier setup of this directory has left anything"):
+            way(replace(FLAGS, resume=True), SCENE)
+    assert asked.choices == []
+
+
+def test_who_goes_on_has_all_that_the_earlier_setup_was_told(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left(monkeypatch, UNPUSHED)
+    looked: list[KubeChoice] = []
+
+    def preflight(choice: KubeChoice, _engine: str) -> list[Finding]:
+        looked.append(choice)
+        return []
+
+    monkeypatch.setattr(decide, "preflight", preflight)
+    root = Account(0, 0, "root", "/root")
+    monkeypatch.setattr(here, "account", lambda **_: root)
+    monkeypatch.setattr(decide, "resolve", lambda choice: Kube("team", "dev", choice.kubeconfig))
+    told = Notes(GIVEN, "r.io/a:b", ("kind", "load"), "/kube/config", as_root=True, secrets=["PASSWORD"])
+    monkeypatch.setattr(notes, "read", lambda _: told)
+    flags = replace(FLAGS, given=Answers())
+    for order in (
+        decide.by_questions(flags, SCENE),
+        decide.by_flags(replace(flags, resume=True), replace(SCENE, usual=GIVEN)),
+    ):
+        assert (order.tag, order.account, order.engine.load) == ("r.io/a:b", root, ("kind", "load"))
+        assert order.flags.recipe.secrets == ["PASSWORD"]
+    assert looked == [KubeChoice("team", "dev", "/kube/config")] * 2

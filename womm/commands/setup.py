@@ -116,8 +116,9 @@ def _set_up(flags: Flags, directory: str, account: Account, choice: KubeChoice) 
     if flags.resume:
         # What is gone on with has its answers.
         noted = notes.read(directory)
-        usual = noted.over(usual)
-        choice = choice.over(KubeChoice(noted.namespace, noted.context))
+        flags = noted.complete(flags)
+        usual = noted.answers.over(usual)
+        choice = choice.over(KubeChoice(noted.answers.namespace, noted.answers.context, noted.kubeconfig))
     asking = not flags.yes and prompts.can_ask()
     decide.check_flags(flags, directory, usual, asking)
     if reason := config.cannot_remember():

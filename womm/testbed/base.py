@@ -58,8 +58,6 @@ def prepare(
 
 def build_users(engine: Engine, dockerfile: Path, directory: str, *, platform: str = "") -> str:
     """Build the user's own Dockerfile, with the directory as its context, as `build -f FILE .` does."""
-    if not dockerfile.is_file():
-        raise WommError(f"there is no file {dockerfile}", "--dockerfile FILE")
     tag = local_name(directory, "dockerfile")
     engine.build(Path(directory), dockerfile, tag, platform=platform)
     return tag

@@ -41,6 +41,14 @@ def find(engine: Engine, directory: str) -> Kept | None:
     return Kept(state, bool(image), str(labels.get(BY, "shell")))
 
 
+def demand(engine: Engine, directory: str) -> Kept:
+    """What is kept for this directory. Raises WommError if nothing is."""
+    earlier = find(engine, directory)
+    if earlier is None:
+        raise WommError("no earlier setup of this directory has left anything", "womm setup --yes")
+    return earlier
+
+
 def resume(engine: Engine, account: Account, directory: str) -> Bed:
     """The testbed of the container that is kept, started again if it has been stopped.
 

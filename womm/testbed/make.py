@@ -84,10 +84,7 @@ def resume(
 
     Raises WommError if nothing is kept.
     """
-    earlier = kept.find(engine, directory)
-    if earlier is None:
-        raise WommError("no earlier setup of this directory has left anything", "womm setup --yes")
-    if earlier.container:
+    if kept.demand(engine, directory).container:
         bed = kept.resume(engine, account, directory)
         # First: a shell that still lives (the engine's connection was lost) saves its variables at its end.
         bed.close()

@@ -26,7 +26,7 @@ def carry_out(order: Order, asking: bool) -> None:
         kept.discard(engine, directory)
     nodes = make.node_architectures(order.kube)
     if order.way == SHELL or (order.way == RESUME and asking and _has_container(order)):
-        notes.write(directory, order.answers)
+        notes.write(order)
         if not until_it_works(order, nodes):
             if not _has_container(order):
                 notes.drop(directory)
@@ -37,7 +37,7 @@ def carry_out(order: Order, asking: bool) -> None:
         make.make(
             engine, order.tag, order.base, order.account, directory, recipe=order.flags.recipe, nodes=nodes
         )
-    notes.write(directory, order.answers)
+    notes.write(order)
     make.publish(engine, order.tag, directory, partial(_save, order), nodes)
     notes.drop(directory)
 

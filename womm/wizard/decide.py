@@ -8,6 +8,7 @@ from pathlib import Path
 
 from womm import here, image
 from womm.checks.finding import Finding
+from womm.checks.survey import preflight
 from womm.config import COPIES
 from womm.errors import WommError
 from womm.kubectl import Kube, KubeChoice, contexts, resolve
@@ -41,6 +42,8 @@ def check_flags(flags: Flags, directory: str, usual: Answers, asking: bool) -> N
         raise WommError(
             "--resume goes on with what is kept, and --run and --dockerfile begin anew", "give one of them"
         )
+    if flags.recipe.dockerfile is not None and not flags.recipe.dockerfile.is_file():
+        raise WommError(f"there is no file {flags.recipe.dockerfile}", "--dockerfile FILE")
     if asking:
         return
     # A pull secret is asked for only where there are some, and kubectl has its own defaults.
@@ -76,6 +79,9 @@ def check_findings(
 
 def by_flags(flags: Flags, scene: Scene) -> Order:
     """Complete the order without a question. Raises WommError."""
+    if flags.resume:
+        kept.demand(scene.engine, scene.directory)
+        flags, scene = _resumed(flags, scene)
     complete = flags.given.over(scene.usual)
     if complete.share in COPIES:
         ask.tell(answers.eager_lacks(scene.findings)[1])
@@ -92,17 +98,20 @@ def by_flags(flags: Flags, scene: Scene) -> Order:
 
 def by_questions(flags: Flags, scene: Scene) -> Order:
     """Complete the order with the user. Raises NeverMind, and WommError."""
-    given, earlier = flags.given, scene.earlier
+    earlier = scene.earlier
     way = COMMANDS if flags.recipe else SHELL
     left = kept.find(scene.engine, scene.directory)
     afresh = False
     if flags.resume:
+        left = kept.demand(scene.engine, scene.directory)
         way = RESUME
     elif left is not None and (left.by == "shell" or (left.image and not flags.recipe)):
         afresh = ask.leftover(not left.container, bool(flags.recipe)) == answers.AFRESH
         way = way if afresh else RESUME
+    given = flags.given
     if way == RESUME:
-        given = given.over(notes.read(scene.directory))
+        flags, scene = _resumed(flags, scene)
+        given = flags.given.over(notes.read(scene.directory).answers)
     base = None
     if earlier is not None:
         changed = ask.changed(earlier) if way == SHELL else []
@@ -128,6 +137,20 @@ def by_questions(flags: Flags, scene: Scene) -> Order:
     limit = _limit(flags, scene, complete.share, asking=True)
     order = _order(flags, scene, complete, kube, way, limit=limit)
     return replace(order, base=base or order.base, afresh=afresh)
+
+
+def _resumed(flags: Flags, scene: Scene) -> tuple[Flags, Scene]:
+    # With all that the setup that is gone on with was told.
+    noted, choice, earlier = notes.read(scene.directory), scene.choice, scene.earlier
+    flags = noted.complete(flags)
+    account = here.account(as_root=True) if noted.as_root else scene.account
+    scene = replace(scene, account=account, engine=replace(scene.engine, load=flags.load))
+    others = (None, noted.kubeconfig, earlier.kubeconfig if earlier is not None else None)
+    if choice.kubeconfig in others and choice.kubeconfig != noted.kubeconfig:
+        given = flags.given.over(noted.answers)
+        choice = KubeChoice(given.namespace, given.context, noted.kubeconfig)
+        scene = replace(scene, choice=choice, findings=preflight(choice, scene.engine.name))
+    return flags, scene
 
 
 def _limit(flags: Flags, scene: Scene, share: str | None, asking: bool) -> int:
