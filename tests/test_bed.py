@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from conftest import Hermetic
 
-from womm import engine, prompts
+from womm import engine, prompts, signals
 from womm.errors import Interrupted, WommError
 from womm.image import Account
 from womm.testbed import bed, kept, make
@@ -261,3 +262,18 @@ def test_a_container_that_can_neither_be_started_nor_moved_is_kept(docker: Memor
     with pytest.raises(WommError, match="could not be built"):
         kept.resume(DOCKER, ANN, HERE)
     assert list(docker["containers"]) == [NAME]
+
+
+def test_a_ctrl_c_in_the_lines_of_a_run_leaves_nothing(
+    docker: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(_self: bed.Bed, _commands: object) -> None:
+        # As the handler leaves it: each wait raises, until cleaning up begins.
+        signals._state.received = signal.SIGINT
+        signals.check()
+
+    monkeypatch.setattr(signals, "_state", signals._State())
+    monkeypatch.setattr(bed.Bed, "run", pressed)
+    with pytest.raises(Interrupted):
+        make.make(DOCKER, "r/x:mine", "base", ANN, HERE, recipe=make.Recipe(commands=["sleep 9"]))
+    assert (docker["containers"], sorted(docker["images"])) == ({}, ["base"])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from womm import signals
 from womm.engine import Engine
 from womm.errors import Interrupted, WommError
 from womm.image import Account
@@ -71,7 +72,8 @@ def make(
         bed.close()
         _leave_out(bed, recipe.secrets)
     except BaseException:
-        # It can be done again.
+        # It can be done again. Not even a Ctrl-C may keep it.
+        signals.shield()
         bed.discard()
         raise
     bed.save(tag)
