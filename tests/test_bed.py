@@ -15,7 +15,7 @@ from conftest import Hermetic
 from womm import engine, prompts, signals
 from womm.errors import Interrupted, WommError
 from womm.image import Account
-from womm.testbed import bed, kept, make
+from womm.testbed import base, bed, kept, make
 from womm.testbed.base import local_name
 from womm.wizard import answers, shell, turn
 from womm.wizard.order import SHELL
@@ -277,3 +277,29 @@ def test_a_ctrl_c_in_the_lines_of_a_run_leaves_nothing(
     with pytest.raises(Interrupted):
         make.make(DOCKER, "r/x:mine", "base", ANN, HERE, recipe=make.Recipe(commands=["sleep 9"]))
     assert (docker["containers"], sorted(docker["images"])) == ({}, ["base"])
+
+
+def test_a_base_that_was_pulled_for_another_cluster_is_pulled_again_for_this_machines(
+    docker: Memory, capfd: pytest.CaptureFixture[str]
+) -> None:
+    foreign = {**docker["base"], "Architecture": "arm64"}
+    docker["images"] = {"debian:12": foreign}
+    base.prepare(DOCKER, "ready", "debian:12", ANN, HERE)
+    base.prepare(DOCKER, "ready", "debian:12", ANN, HERE)
+    assert docker.called("pull") == ["pull debian:12"]
+    # It may be the user's own, in no registry.
+    docker["images"] = {"mine": foreign}
+    docker["refused"] = "pull"
+    base.prepare(DOCKER, "ready", "mine", ANN, HERE)
+    assert "mine is for arm64 here, and there is no other to be had" in capfd.readouterr().err
+    with pytest.raises(WommError, match="could not be built on mine"):
+        base.prepare(DOCKER, "ready", "mine", ANN, HERE, platform="linux/s390x")
+
+
+def test_variables_are_given_to_an_image_of_its_own_architecture(docker: Memory) -> None:
+    docker["images"] = {"theirs": {**docker["base"], "Architecture": "arm64"}, "ours": docker["base"]}
+    base.restore(DOCKER, "theirs", ["A=b"])
+    base.restore(DOCKER, "ours", ["A=b"])
+    theirs, ours = docker.called("build")
+    assert "--platform linux/arm64" in theirs
+    assert "--platform" not in ours
