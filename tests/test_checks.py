@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import Hermetic
 
-from womm import config
+from womm import config, registries
 from womm.checks import machine
 from womm.checks.finding import MISSING, NOTE, OK, UNKNOWN, Finding
 from womm.commands.doctor import table
@@ -105,6 +105,18 @@ def test_a_tiny_image_tells_whether_the_directorys_repository_takes_a_push(
         repository = f"{name}team/jobs"
         assert asked(replace(PROJECT, image=f"{repository}@sha256:0"), Engine("docker")).state == state
         assert f"push {repository}:womm-probe" in calls.read_text().splitlines()
+
+
+def test_a_registry_without_a_certificate_for_us_is_the_engines_to_judge(
+    prefix: Callable[[str], None], hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Plain http, as docker takes from its "insecure-registries" on other machines.
+    monkeypatch.setattr(registries, "is_here", lambda _host: False)
+    with answering(200) as name:
+        prefix(name)
+        for program, state in (("exit 0", OK), ("exit 1", MISSING)):
+            hermetic.stub("docker", f'#!/bin/sh\n[ "$1" != push ] || {program}\n')
+            assert asked(found=Engine("docker")).state == state
 
 
 def test_a_registry_that_is_not_there_is_missing(prefix: Callable[[str], None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
@@ -116,6 +117,9 @@ def _silent(host: str) -> Finding | None:
         status = refusal.code
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLError):
+            # The engine has certificates of its own, and registries that need none: its push will tell.
+            return None
         return Finding(
             "registry", MISSING, f"{host} doesn't answer: {reason}", "start it, or choose another --prefix"
         )
