@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 from conftest import Hermetic
 
-from womm import config, registries
-from womm.checks import machine
-from womm.checks.finding import MISSING, NOTE, OK, UNKNOWN, Finding
+from womm import config, prompts, registries
+from womm.checks import cluster, machine
+from womm.checks.finding import MISSING, NOTE, OK, PATIENCE, UNKNOWN, Finding
 from womm.commands.doctor import table
 from womm.config import Project
 from womm.engine import Engine
+from womm.kubectl import Kube
+from womm.process import Done
 
 pytestmark = pytest.mark.usefixtures("hermetic")
 
@@ -163,3 +165,30 @@ def test_a_tool_that_is_not_there_is_missing() -> None:
 def test_a_finding_is_a_line_and_its_fix_stands_below() -> None:
     shown = table([Finding("perl", OK, "v5.36.0"), Finding("cluster", MISSING, "no\nanswer", "wait")])
     assert shown == ("ok       perl     v5.36.0\nmissing  cluster  no answer\n                  → wait\n")
+
+
+def test_a_directory_of_somebody_elses_making_is_told_and_nothing_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kubectl: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config.save(replace(PROJECT, directory=str(tmp_path)))
+    assert machine.directory()[0].state == OK
+    with (tmp_path / ".womm").open("a") as file:
+        file.write("\n")
+    monkeypatch.setattr(prompts, "can_ask", lambda: True)
+    found, project = machine.directory()
+    assert (found.state, project) == (MISSING, None)
+    assert "was not made by your `womm setup` on this machine" in found.text
+
+
+def test_no_question_to_the_cluster_takes_longer_than_a_check_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def attempt(*_: str, patience: float) -> Done:
+        asked.append(patience)
+        return Done(0, b'{"items": []}', b"")
+
+    monkeypatch.setattr(Kube, "attempt", lambda _self, *words, **more: attempt(*words, **more))
+    for name in ("namespace", "server"):
+        cluster._IN_CLUSTER[name](Kube("team", "dev"), None)
+    assert asked == [PATIENCE] * 3

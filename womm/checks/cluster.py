@@ -39,7 +39,7 @@ def _careful(name: str, check: Check, kube: Kube, project: Project | None) -> Fi
 
 
 def _namespace(kube: Kube, _project: Project | None) -> Finding:
-    kube.check()
+    kube.check(PATIENCE)
     return Finding("namespace", OK, kube.namespace)
 
 
@@ -61,7 +61,7 @@ def _rights(kube: Kube, project: Project | None) -> Finding:
 
 def _server(kube: Kube, project: Project | None) -> Finding:
     try:
-        found = server.find(kube)
+        found = server.find(kube, patience=PATIENCE)
     except server.NotReady as starting:
         return Finding("server", NOTE, starting.message, starting.hint)
     except WommError as missing:

@@ -64,7 +64,8 @@ def directory() -> tuple[Finding, Project | None]:
         here = config.working_directory()
         if config.find(here) is None:
             return Finding("directory", NOTE, f"{here} is not set up", "womm setup"), None
-        project = config.load(here)
+        # A check asks nothing of anybody: its report may be JSON, and has to end in time.
+        project = config.load(here, may_ask=False)
     except WommError as error:
         return Finding("directory", MISSING, error.message, error.hint), None
     text = f"{project.directory} is set up: share {project.share}, {project.image} ({project.arch})"
