@@ -7,7 +7,7 @@ case $1 in
   build) for last; do :; done; cp -r "$last" "$CONTEXT" ;;
   container) echo "No such container" >&2; exit 1 ;;
   image)
-    case $* in *inspect*localhost/womm-testbed/*) echo "No such image" >&2; exit 1 ;; esac
+    case $* in *inspect*localhost/womm-testbed/*:saved) echo "No such image" >&2; exit 1 ;; esac
     for last; do :; done
     repository=$last
     case ${last##*/} in *:*) repository=${last%:*} ;; esac

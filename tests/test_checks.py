@@ -14,7 +14,7 @@ import pytest
 from conftest import Hermetic
 
 from womm import config, prompts, registries
-from womm.checks import cluster, machine
+from womm.checks import cluster, kinds, machine
 from womm.checks.finding import MISSING, NOTE, OK, PATIENCE, UNKNOWN, Finding
 from womm.commands.doctor import table
 from womm.config import Project
@@ -192,3 +192,43 @@ def test_no_question_to_the_cluster_takes_longer_than_a_check_may(monkeypatch: p
     for name in ("namespace", "server"):
         cluster._IN_CLUSTER[name](Kube("team", "dev"), None)
     assert asked == [PATIENCE] * 3
+
+
+WELL = [Finding(name, OK, "") for name in ("rsync", "cluster", "rights", "server")]
+LACKING = Finding("rights", MISSING, "you may not create secrets", "an administrator gives them")
+
+
+@pytest.mark.parametrize(
+    ("found", "unshareable", "said"),
+    [
+        ([], "", ("ok", "eager, syncback, none", "")),
+        ([Finding("rsync", MISSING, "", "install rsync")], "", ("note", "rsync does not", "install rsync")),
+        ([Finding("server", NOTE, "", "make it")], "", ("note", "the file server is not there", "make it")),
+        ([LACKING], "", ("note", "none only: you may not create secrets", "an administrator gives them")),
+        # They are no more use to one share than to another.
+        ([replace(LACKING, text="you may not create pods")], "", ("ok", "eager", "")),
+        ([], "a ':' is in it", ("note", "none only: a ':' is in it", "work in another directory")),
+    ],
+)
+def test_a_share_works_where_all_is_there_that_it_takes_and_else_there_is_a_fix(
+    found: list[Finding], unshareable: str, said: tuple[str, str, str]
+) -> None:
+    shares = kinds.shares([*WELL, *found], unshareable)
+    assert (shares.state, said[1] in shares.text, said[2] in shares.fix) == (said[0], True, True)
+    assert bool(shares.fix) == (shares.state != OK)
+
+
+def test_nothing_is_known_of_shares_where_the_cluster_does_not_answer() -> None:
+    silent = Finding("cluster", MISSING, "the cluster does not answer", "start it")
+    shares = kinds.shares([Finding("rsync", OK, "3.2"), silent], "")
+    assert (shares.state, shares.fix) == (UNKNOWN, "start it")
+
+
+def test_the_directory_that_is_set_up_tells_whether_it_can_be_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a:b").mkdir()
+    monkeypatch.chdir(tmp_path / "a:b")
+    assert "':'" in machine.unshareable()
+    (tmp_path / ".womm").touch()
+    assert machine.unshareable() == ""

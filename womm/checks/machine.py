@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
 
-from womm import config, engine, image, registries
+from womm import config, engine, here, image, registries
 from womm.checks.finding import MISSING, NOTE, OK, PATIENCE, UNKNOWN, Finding
 from womm.config import Project
 from womm.engine import Engine
@@ -61,15 +61,24 @@ def container_engine(name: str | None) -> tuple[Finding, Engine | None]:
 def directory() -> tuple[Finding, Project | None]:
     """Whether this directory is set up, and how."""
     try:
-        here = config.working_directory()
-        if config.find(here) is None:
-            return Finding("directory", NOTE, f"{here} is not set up", "womm setup"), None
+        start = config.working_directory()
+        if config.find(start) is None:
+            return Finding("directory", NOTE, f"{start} is not set up", "womm setup"), None
         # A check asks nothing of anybody: its report may be JSON, and has to end in time.
-        project = config.load(here, may_ask=False)
+        project = config.load(start, may_ask=False)
     except WommError as error:
         return Finding("directory", MISSING, error.message, error.hint), None
     text = f"{project.directory} is set up: share {project.share}, {project.image} ({project.arch})"
     return Finding("directory", OK, text), project
+
+
+def unshareable() -> str:
+    """Why pods can't see the directory that is, or would be, set up; "" if they can."""
+    try:
+        start = config.working_directory()
+        return here.unshareable(str(config.find(start) or start))
+    except WommError as error:
+        return error.message
 
 
 def registry(project: Project | None, found: Callable[[], Engine | None]) -> Finding:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from womm import signals
-from womm.checks import machine
+from womm.checks import kinds, machine
 from womm.checks.cluster import cluster
-from womm.checks.finding import NOTE, OK, Finding
+from womm.checks.finding import Finding
 from womm.engine import Engine
 from womm.kubectl import KubeChoice
 
@@ -30,7 +29,7 @@ def survey(choice: KubeChoice, engine: str | None = None) -> list[Finding]:
         there = pool.submit(cluster, choice, project, pool)
         here = [*(_answer(tool) for tool in tools), _answer(found)[0], _answer(pushed), directory]
         findings = [*here, *_answer(there)]
-    return [*findings, _shares(findings)]
+    return [*findings, kinds.shares(findings, machine.unshareable())]
 
 
 def preflight(choice: KubeChoice, engine: str | None) -> list[Finding]:
@@ -60,12 +59,3 @@ def _answer(future: Future[T]) -> T:
         wait([future], 0.1)
         signals.check()
     return future.result()
-
-
-def _shares(findings: Iterable[Finding]) -> Finding:
-    # The kinds of share that would work here, from what was found.
-    states = {finding.name: finding.state for finding in findings}
-    if states["rsync"] == OK and states.get("server") == OK:
-        return Finding("shares", OK, "eager, syncback, none")
-    why = "the file server is not there" if states["rsync"] == OK else "rsync does not work here"
-    return Finding("shares", NOTE, f"none only: {why}")
