@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_answers import WHOLE
+from test_answers import PROJECT, WHOLE
 
 from womm import here, image, prompts
 from womm.checks.finding import Finding
@@ -122,3 +122,24 @@ def test_who_goes_on_has_all_that_the_earlier_setup_was_told(
         assert (order.tag, order.account, order.engine.load) == ("r.io/a:b", root, ("kind", "load"))
         assert order.flags.recipe.secrets == ["PASSWORD"]
     assert looked == [KubeChoice("team", "dev", "/kube/config")] * 2
+
+
+@pytest.mark.parametrize("asking", [True, False])
+def test_it_is_told_that_an_image_that_was_made_by_hand_is_not_built_upon(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], asking: bool
+) -> None:
+    left(monkeypatch, None)
+    monkeypatch.setattr(ask, "changed", lambda _: [answers.IMAGE])
+    monkeypatch.setattr(decide, "resolve", lambda _: Kube("team", "dev"))
+    scene = replace(SCENE, earlier=PROJECT, usual=GIVEN)
+    decide_ = decide.by_questions if asking else decide.by_flags
+    decide_(replace(FLAGS, recipe=RECIPE), scene)
+    said = capfd.readouterr().err
+    assert f"takes the place of {PROJECT.image}" in said
+    assert f"--base-image {PROJECT.image} would build on it" in said
+    if asking:
+        # Its shell is opened again.
+        decide_(FLAGS, scene)
+    else:
+        decide_(replace(FLAGS, recipe=RECIPE, given=replace(GIVEN, base_image=PROJECT.image)), scene)
+    assert "takes the place" not in capfd.readouterr().err

@@ -12,7 +12,7 @@ from womm.checks.survey import preflight
 from womm.config import COPIES
 from womm.errors import WommError
 from womm.kubectl import Kube, KubeChoice, contexts, resolve
-from womm.output import progress
+from womm.output import progress, warn
 from womm.testbed import kept
 from womm.wizard import answers, ask, notes, sharing
 from womm.wizard.answers import Answers
@@ -89,6 +89,8 @@ def by_flags(flags: Flags, scene: Scene) -> Order:
     if scene.earlier is not None and not flags.about_image and is_of(scene.earlier, scene.account):
         way = KEEP
         progress(f"womm: the image is kept ({scene.earlier.image}); --base-image or --run make another")
+    if way == COMMANDS:
+        _tell_of_loss(flags, scene)
     limit = _limit(flags, scene, complete.share, asking=False)
     order = _order(flags, scene, complete, resolve(scene.choice), way, limit=limit)
     if way != KEEP:
@@ -122,6 +124,8 @@ def by_questions(flags: Flags, scene: Scene) -> Order:
             base = earlier.image
         elif way == SHELL and not {answers.BASE} & set(changed) and not flags.about_image:
             way = KEEP if is_of(earlier, scene.account) else SHELL
+        if way in (SHELL, COMMANDS) and not {answers.BASE, answers.IMAGE} & set(changed):
+            _tell_of_loss(flags, scene)
     if flags.recipe.dockerfile is not None:
         given = given.over(Answers(base_image=scene.usual.base_image))
     refused = way == RESUME and not (left is not None and left.container)
@@ -137,6 +141,14 @@ def by_questions(flags: Flags, scene: Scene) -> Order:
     limit = _limit(flags, scene, complete.share, asking=True)
     order = _order(flags, scene, complete, kube, way, limit=limit)
     return replace(order, base=base or order.base, afresh=afresh)
+
+
+def _tell_of_loss(flags: Flags, scene: Scene) -> None:
+    # Nothing says by whose hands the image that there is was made; but who names another base means it.
+    earlier = scene.earlier
+    if earlier is not None and flags.given.base_image in (None, earlier.base_image):
+        warn(f"a new image takes the place of {earlier.image}: what was installed by hand is not in it")
+        warn(f"→ --base-image {earlier.image} would build on it")
 
 
 def _resumed(flags: Flags, scene: Scene) -> tuple[Flags, Scene]:
