@@ -8,7 +8,7 @@ import pytest
 from test_answers import PROJECT, WHOLE
 
 from womm import here, image, prompts
-from womm.checks.finding import Finding
+from womm.checks.finding import MISSING, Finding
 from womm.engine import Engine
 from womm.errors import WommError
 from womm.image import Account
@@ -143,3 +143,15 @@ def test_it_is_told_that_an_image_that_was_made_by_hand_is_not_built_upon(
     else:
         decide_(replace(FLAGS, recipe=RECIPE, given=replace(GIVEN, base_image=PROJECT.image)), scene)
     assert "takes the place" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("context", "known"), [(None, ["dev"]), ("dev", ["dev", "other"])])
+def test_a_place_that_will_not_do_ends_it_where_nothing_of_it_is_asked(
+    monkeypatch: pytest.MonkeyPatch, context: str | None, known: list[str]
+) -> None:
+    monkeypatch.setattr(ask, "contexts", lambda _: known)
+    monkeypatch.setattr(ask, "resolve", lambda _: Kube("team", "dev"))
+    scene = replace(SCENE, findings=[Finding("rights", MISSING, "you may not create pods", "ask for it")])
+    given = Answers(share="none", context=context, namespace="team")
+    with pytest.raises(WommError, match="the cluster can't be used so"):
+        ask.complete(given, scene, lambda _: None)

@@ -108,7 +108,8 @@ def _place(given: Answers, scene: Scene) -> tuple[Kube, Sequence[Finding]]:
         if not lacking:
             return kube, findings
         tell(lacking)
-        if given.context and given.namespace:
+        if given.namespace and (given.context or len(contexts(usual.kubeconfig)) < 2):
+            # Nothing was asked, so nothing would change.
             raise WommError("the cluster can't be used so", "another --context or --namespace")
 
 
