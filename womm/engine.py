@@ -189,10 +189,13 @@ def find(wanted: str | None = None) -> Engine:
         if probe([name, "version"], patience=_ANSWER):
             return Engine(name)
     there = next((name for name in names if shutil.which(name)), names[0])
-    tool(there, _INSTALL[there])
+    # One that is remembered may be there no more.
+    others = [name for name in NAMES if name not in names and shutil.which(name)]
+    another = "".join(f"; or take another one: womm setup --engine {name}" for name in others)
+    tool(there, _INSTALL[there] + another)
     raise WommError(
         f"{there} doesn't answer",
-        f"start its daemon, or join the group that may use it: see `{there} version`",
+        f"start its daemon, or join the group that may use it: see `{there} version`{another}",
     )
 
 
