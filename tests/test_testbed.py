@@ -15,6 +15,7 @@ MOUNTINFO = """\
 29 27 0:40 / /data\\040of,mine rw - nfs4 host:/x rw
 30 27 0:41 / /run/user/0 rw - tmpfs tmpfs rw
 31 27 254:2 / /var/lib/docker rw - ext4 /dev/vdc rw
+32 27 254:3 / /caf\udce9 rw - ext4 /dev/vdd rw
 """
 ALONE = "readonly=true,bind-nonrecursive=true"
 

@@ -143,7 +143,9 @@ def test_work_goes_on_after_the_machine_was_restarted_even_without_the_perl_that
 ) -> None:
     place = make_place("restarted")
     container = container_name(str(place.path))
-    with wizard(place, "--namespace", place.namespace, "--base-image", BASE, *ANSWERED) as child:
+    flags = ("--namespace", place.namespace, "--base-image", BASE, *ANSWERED)
+    # The shell is where the questions are.
+    with wizard(place, *flags, argv=("sh", "-c", 'exec "$@" </dev/null', "sh")) as child:
         in_shell(child, "echo mine | sudo tee /etc/mine; export FOUND=yes; exit")
         interrupt(child, "Does it work?", KEPT)
     good(["docker", "stop", "--time", "1", container])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from womm import config, signals
+from womm import config, signals, terminal
 from womm.engine import Engine
 from womm.errors import CommandFailed, Interrupted, WommError
 from womm.files import SCRIPTS
@@ -47,7 +46,8 @@ class Bed(Container):
         there = ("--workdir", self.directory)
         shell = [f"{_SCRIPTS}/testbed-shell"]
         try:
-            status = self.enter(*there, command=shell, on_terminal=sys.stdin.isatty())
+            with terminal.taken() as on_terminal:
+                status = self.enter(*there, command=shell, on_terminal=on_terminal)
         except Interrupted:
             # A terminal that is closed ends the engine's program, but not the shell behind it.
             signals.shield()
@@ -193,7 +193,8 @@ def open_bed(
     # The image has all that the container has, too: nothing of the base's own life shall go on in pods.
     words = ["--label", f"{BY}={by}", "--stop-signal", "SIGTERM", "--user", "0:0"]
     words += ["--tmpfs", f"{_SCRIPTS}:exec,suid,mode=0755"]
-    root = mounts.host_root(Path("/proc/self/mountinfo").read_text("utf-8"), directory, account.home)
+    mounted = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+    root = mounts.host_root(mounted, directory, account.home)
     # Without what only some engines allow: the machine's root, seen from podman without root.
     for extra in [root, []] if root else [[]]:
         done = bed.create(image, *words, *extra, platform=platform)
