@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from conftest import Hermetic
 from test_answers import PROJECT, WHOLE
 
 from womm import here, image, prompts
@@ -155,3 +157,23 @@ def test_a_place_that_will_not_do_ends_it_where_nothing_of_it_is_asked(
     given = Answers(share="none", context=context, namespace="team")
     with pytest.raises(WommError, match="the cluster can't be used so"):
         ask.complete(given, scene, lambda _: None)
+
+
+def test_a_pull_secret_is_asked_for_by_name_where_they_can_t_be_listed(
+    hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hermetic.stub("kubectl", "#!/bin/sh\necho 'Error from server (Forbidden): no' >&2; exit 1\n")
+    monkeypatch.setattr(ask, "resolve", lambda _: Kube("team", "dev"))
+    asked: list[tuple[str, str]] = []
+
+    def text(question: str, default: str, complaint: Callable[[str], str]) -> str:
+        asked.append((question.partition(",")[0], default))
+        assert complaint("Not_one")
+        assert not complaint("")
+        return " regcred "
+
+    monkeypatch.setattr(prompts, "text", text)
+    given = replace(GIVEN, pull_secret=None)
+    made, _ = ask.complete(given, replace(SCENE, usual=WHOLE), lambda _: None)
+    assert made.pull_secret == "regcred"
+    assert asked == [("Image pull secret", "regcred")]

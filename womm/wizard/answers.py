@@ -156,6 +156,12 @@ def base_complaint(name: str) -> str:
     return "" if re.fullmatch(r"[A-Za-z0-9][\w./:@-]*", name, re.ASCII) else "for example debian:12"
 
 
+def secret_complaint(name: str) -> str:
+    """What is wrong with the name of a Secret; "" if nothing is, or if there is none."""
+    fine = re.fullmatch(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?", name.strip())
+    return "" if fine else "small letters, digits, dots and hyphens"
+
+
 def is_public(name: str) -> bool:
     """Whether an image, or all of a prefix, would go to the engine's default registry: no host is named.
 

@@ -70,7 +70,9 @@ def complete(given: Answers, scene: Scene, try_out: Callable[[str], None]) -> tu
     kube, findings = _place(given, scene)
     if share in COPIES:
         tell(answers.eager_lacks(findings)[1])
-    secret = _secret(kube) if given.pull_secret is None else given.pull_secret
+    secret = given.pull_secret
+    if secret is None:
+        secret = _secret(kube, scene.usual.pull_secret or "")
     base = given.base_image or prompts.text(
         "Base image", scene.usual.base_image or "", answers.base_complaint
     )
@@ -124,15 +126,16 @@ def _empty(line: str) -> str:
     return "" if line.strip() else "a name, please"
 
 
-def _secret(kube: Kube) -> str:
-    # Where they can't be listed, or there are none, there is nothing to choose.
+def _secret(kube: Kube, usual: str) -> str:
+    # Where there are none, there is nothing to choose. Few users may list them: such a one says a name.
     names: list[str] = []
     for kind in ("dockerconfigjson", "dockercfg"):
         selector = f"type=kubernetes.io/{kind}"
         try:
             found = kube.run("get", "secrets", "--field-selector", selector, "--output", "name").text
         except WommError:
-            return ""
+            question = "Image pull secret, if the image needs one (its name, or nothing)"
+            return prompts.text(question, usual, answers.secret_complaint).strip()
         names += [line.removeprefix("secret/") for line in found.split()]
     if not names:
         return ""
