@@ -303,3 +303,21 @@ def test_variables_are_given_to_an_image_of_its_own_architecture(docker: Memory)
     theirs, ours = docker.called("build")
     assert "--platform linux/arm64" in theirs
     assert "--platform" not in ours
+
+
+@pytest.mark.parametrize(
+    ("nodes", "told"),
+    [
+        (["arm64"], "the image is for amd64, and the nodes are arm64: no pod will run"),
+        ([], "the image is for amd64, and you may not see whether the nodes are"),
+        (["arm64", "amd64"], ""),
+    ],
+)
+def test_the_architecture_is_told_before_the_push_unless_a_node_has_it(
+    docker: Memory, capfd: pytest.CaptureFixture[str], nodes: list[str], told: str
+) -> None:
+    docker["images"] = {"r/x:mine": {**docker["base"], "RepoDigests": [f"r/x@sha256:{'0' * 64}"]}}
+    make.publish(DOCKER, "r/x:mine", HERE, lambda *_: None, nodes)
+    said = capfd.readouterr().err
+    assert told in said
+    assert ("the image is for" in said) == bool(told)

@@ -120,6 +120,8 @@ def publish(
         if nodes and arch not in nodes:
             told = ", ".join(sorted(set(nodes)))
             warn(f"the image is for {arch}, and the nodes are {told}: no pod will run")
+        elif not nodes:
+            progress(f"womm: the image is for {arch}, and you may not see whether the nodes are, too")
         note(engine.push(tag), arch)
     except Interrupted:
         if again:
