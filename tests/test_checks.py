@@ -14,7 +14,7 @@ import pytest
 from conftest import Hermetic
 
 from womm import config, prompts, registries
-from womm.checks import cluster, kinds, machine
+from womm.checks import cluster, kinds, machine, quota
 from womm.checks.finding import MISSING, NOTE, OK, PATIENCE, UNKNOWN, Finding
 from womm.commands.doctor import table
 from womm.config import Project
@@ -81,6 +81,7 @@ def test_a_registry_is_what_answers_as_one(prefix: Callable[[str], None], status
         prefix(name)
         # Without an engine nobody knows what may be pushed.
         assert asked().state == state
+        assert asked().fix
 
 
 @pytest.mark.parametrize(("program", "state"), [("exit 0", OK), ("echo denied >&2; exit 1", MISSING)])
@@ -232,3 +233,49 @@ def test_the_directory_that_is_set_up_tells_whether_it_can_be_shared(
     assert "':'" in machine.unshareable()
     (tmp_path / ".womm").touch()
     assert machine.unshareable() == ""
+
+
+def quota_of(name: str, used: dict[str, str], hard: dict[str, str], **spec: object) -> dict[str, object]:
+    """A ResourceQuota."""
+    return {"metadata": {"name": name}, "spec": spec, "status": {"used": used, "hard": hard}}
+
+
+def test_a_quota_is_well_as_long_as_something_is_left_of_what_a_task_takes() -> None:
+    used = {"requests.cpu": "1500m", "requests.memory": "1Gi", "services.loadbalancers": "0"}
+    hard = {"requests.cpu": "2", "requests.memory": "1100M", "services.loadbalancers": "0", "pods": "1e1"}
+    found = quota.finding([quota_of("a", used, hard)])
+    assert (found.state, found.fix) == (OK, "")
+    assert found.text == (
+        "used: pods 0 of 1e1, requests.cpu 1500m of 2, requests.memory 1Gi of 1100M, "
+        "services.loadbalancers 0 of 0"
+    )
+    assert quota.finding([]) == Finding("quota", OK, "the namespace has none")
+
+
+@pytest.mark.parametrize(
+    ("used", "hard"), [("2000m", "2"), ("3", "2"), ("1Gi", "1073741824"), ("1Ki", "1k"), ("0", "0")]
+)
+def test_a_quota_of_which_nothing_is_left_is_told_with_the_way_out(used: str, hard: str) -> None:
+    other = quota_of("b", {"cpu": "1"}, {"cpu": "99"})
+    found = quota.finding([quota_of("a", {"cpu": used}, {"cpu": hard}), other])
+    assert (found.state, bool(found.fix)) == (NOTE, True)
+    # Of two quotas on one resource none hides the other.
+    assert found.text == f"nothing is left of cpu; used: cpu {used} of {hard} (a), cpu 1 of 99 (b)"
+
+
+def test_a_quota_for_some_pods_only_need_not_be_for_ours() -> None:
+    assert quota.finding([quota_of("a", {"pods": "1"}, {"pods": "1"}, scopes=["Terminating"])]).state == OK
+
+
+@pytest.mark.parametrize("name", ["nodes", "quota"])
+def test_what_may_not_be_looked_at_has_a_way_out_too(hermetic: Hermetic, name: str) -> None:
+    hermetic.stub("kubectl", "#!/bin/sh\nexit 1\n")
+    found = cluster._IN_CLUSTER[name](Kube("team", "dev"), PROJECT)
+    assert (found.state, "an administrator sees" in found.fix) == (UNKNOWN, True)
+
+
+def test_an_image_for_no_nodes_architecture_is_missing(hermetic: Hermetic) -> None:
+    hermetic.stub("kubectl", "#!/bin/sh\nprintf 'arm64 s390x arm64'\n")
+    found = cluster._IN_CLUSTER["nodes"](Kube("team", "dev"), PROJECT)
+    assert (found.state, found.text) == (MISSING, "2 × arm64, 1 × s390x; the image is for amd64")
+    assert found.fix

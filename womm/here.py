@@ -12,7 +12,7 @@ from womm import config
 from womm.errors import WommError
 from womm.image import Account
 
-# A distribution's image, by its ID; for RHEL, whose own is for its subscribers, what is made of the same sources.
+# A distribution's image, by its ID; RHEL's own is for subscribers, and Alma is made of the same sources.
 _BASES = {
     "almalinux": "almalinux:{major}",
     "alpine": "alpine:{version}",

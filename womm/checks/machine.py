@@ -94,12 +94,16 @@ def registry(project: Project | None, found: Callable[[], Engine | None]) -> Fin
             return Finding("registry", OK, "none is needed: --load gives the image to the nodes")
         host = registries.host(name)
         if not host:
-            return Finding("registry", UNKNOWN, f"{name} is a name of the engine's default registry")
+            fix = "it is public: say your registry's host, womm setup --prefix HOST/…"
+            return Finding("registry", UNKNOWN, f"{name} is a name of the engine's default registry", fix)
         if (silent := _silent(host)) is not None:
             return silent
         builder = found()
         if builder is None:
-            return Finding("registry", UNKNOWN, f"{host} answers; without an engine no push can be tried")
+            fix = "see what is said of the engine"
+            return Finding(
+                "registry", UNKNOWN, f"{host} answers; without an engine no push can be tried", fix
+            )
         image.try_push(builder, name, PATIENCE)
     except WommError as refusal:
         return Finding("registry", MISSING, refusal.message, refusal.hint)
