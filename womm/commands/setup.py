@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from womm import config, engine, here, image, prompts, sizes
+from womm.checks.finding import OK
 from womm.checks.survey import preflight
 from womm.commands.arguments import Parser
 from womm.config import Project
@@ -18,7 +19,7 @@ from womm.kubectl import KubeChoice
 from womm.output import progress, warn
 from womm.runs import sweep
 from womm.testbed.make import Recipe
-from womm.wizard import answers, decide, notes, turn
+from womm.wizard import answers, ask, decide, notes, turn
 from womm.wizard.act import carry_out
 from womm.wizard.answers import Answers
 from womm.wizard.ask import NeverMind, Scene
@@ -130,7 +131,10 @@ def _set_up(flags: Flags, directory: str, account: Account, choice: KubeChoice) 
     findings = preflight(choice, wanted)
     decide.check_findings(flags, findings, usual, choice, asking)
     if asking:
-        progress(f"womm: {next(found.text for found in findings if found.name == 'cluster')}")
+        for found in findings:
+            if found.name == "cluster" and found.state == OK:
+                progress(f"womm: {found.text}")
+        ask.tell(answers.lacking(findings, flags.given.share))
     builder = replace(engine.find(wanted), load=flags.load)
     scene = Scene(directory, account, builder, findings, earlier, usual, choice)
     try:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 
 from womm import registries
-from womm.checks.finding import MISSING, OK, Finding
+from womm.checks.finding import MISSING, NOTE, OK, Finding
 from womm.config import COPIES, Project
 from womm.prompts import Choice
 
@@ -140,6 +140,13 @@ def stopping(findings: Iterable[Finding], share: str | None) -> list[Finding]:
     # Without kubectl nothing is known of the cluster.
     unknown = "cluster" if any(found.name == "kubectl" for found in missing) else ""
     return [found for found in missing if found.name != unknown]
+
+
+def lacking(findings: Iterable[Finding], share: str | None) -> list[Finding]:
+    """What is missing and stops nothing yet: a question may mend it, or another share needs it not."""
+    copies = ("rsync", "server") if share is None or share in COPIES else ()
+    names = (*_ESSENTIAL, *copies)
+    return [found for found in findings if found.name in names and found.state in (MISSING, NOTE)]
 
 
 def eager_lacks(findings: Iterable[Finding]) -> tuple[str, Sequence[Finding]]:

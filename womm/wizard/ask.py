@@ -68,7 +68,8 @@ def complete(given: Answers, scene: Scene, try_out: Callable[[str], None]) -> tu
     """
     share = given.share or _share(scene)
     kube, findings = _place(given, scene)
-    if share in COPIES:
+    if share in COPIES and findings is not scene.findings:
+        # Of the place that was looked at first it has been told.
         tell(answers.eager_lacks(findings)[1])
     secret = given.pull_secret
     if secret is None:
