@@ -38,13 +38,16 @@ owner() {
   [[ $(owner /home/alice) == '1234:2345 755' && $(owner /data/project) == '1234:2345 755' ]]
 }
 
-@test "prepare-image: a uid and a gid that the image has keep their names" {
-  echo 'node:x:1234:2345::/home/node:/bin/sh' >>"$IMAGE/etc/passwd"
+@test "prepare-image: a uid that the image has gets the user's name and home, a gid keeps its own" {
+  echo 'node:x:1234:2345::/home/node:/bin/bash' >>"$IMAGE/etc/passwd"
   echo 'staff:x:2345:' >>"$IMAGE/etc/group"
   cp "$IMAGE/etc/passwd" "$IMAGE/etc/group" "$BED"
   prepare 1234 2345 alice /home/alice /data
-  cmp "$BED/passwd" "$IMAGE/etc/passwd"
+  [[ $(head -n 1 "$IMAGE/etc/passwd") == 'alice:x:1234:2345::/home/alice:/bin/bash' ]]
+  tail -n +2 "$IMAGE/etc/passwd" | cmp "$BED/passwd"
   cmp "$BED/group" "$IMAGE/etc/group"
+  prepare 1234 2345 alice /home/alice /data
+  tail -n +2 "$IMAGE/etc/passwd" | cmp "$BED/passwd"
   [[ $(owner /home/alice) == '1234:2345 755' ]]
 }
 
@@ -52,8 +55,17 @@ owner() {
   printf 'node:x:1234:1::/:/bin/sh' >>"$IMAGE/etc/passwd"
   printf 'staff:x:7:' >>"$IMAGE/etc/group"
   prepare 1234 2345 alice /home/alice /data
-  [[ $(tail -n 1 "$IMAGE/etc/passwd") == 'node:x:1234:1::/:/bin/sh' ]]
+  [[ $(<"$IMAGE/etc/passwd") == $'alice:x:1234:2345::/home/alice:/bin/sh\nroot:'*$'\nnode:x:1234:1::/:/bin/sh' ]]
   [[ $(tail -n 2 "$IMAGE/etc/group") == $'staff:x:7:\nalice:x:2345:' ]]
+}
+
+@test "prepare-image: a name that is another number's in the image is the user's, and root stays root" {
+  echo 'alice:x:7:7::/var/alice:/bin/false' >>"$IMAGE/etc/passwd"
+  prepare 1234 2345 alice /home/alice /data
+  [[ $(head -n 1 "$IMAGE/etc/passwd") == 'alice:x:1234:2345::/home/alice:/bin/sh' ]]
+  cp "$IMAGE/etc/passwd" "$BED/passwd"
+  prepare 0 0 root /root /data
+  cmp "$BED/passwd" "$IMAGE/etc/passwd"
 }
 
 @test "prepare-image: an image without accounts gets its first" {

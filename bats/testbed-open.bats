@@ -69,11 +69,50 @@ container() {
       trap \"\\\"\$WOMM_PERL\\\" -XT /run/womm/testbed-environment.pl save; exit 129\" HUP
       export NEW=3; echo >/run/fifo; while :; do sleep 0.1; done" &
     read -r _ </run/fifo
-    /run/womm/testbed-close 65534 65533 "$BED/home"
+    /run/womm/testbed-close 65534 65533 "$BED/home" /none
     tr "\0" "\n" </etc/womm/environment
     stat -c "%u:%g" "$BED/home/sub/x" /etc/womm/environment
     ls /var/lib/apt/lists /var/cache/apk
   '
   [[ $status -eq 0 ]]
   [[ $output == *$'NEW=3\n65534:65533\n0:0\n/var/cache/apk:\n\n/var/lib/apt/lists:' ]]
+}
+
+@test "testbed-close: the real directory keeps its owners, wherever it is: in the home, the home itself, above it" {
+  run container '
+    mkdir -p "$BED/ann/work [1]*" "$BED/ann/work 1"
+    touch "$BED/ann/work [1]*/real" "$BED/ann/work 1/made" "$BED/ann/made"
+    for directory in "$BED/ann" "$BED" /; do
+      /run/womm/testbed-close 65534 65533 "$BED/ann" "$directory"
+      find "$BED/ann" -user 65534
+    done
+    /run/womm/testbed-close 65534 65533 "$BED/ann" "$BED/ann/work [1]*"
+    cd "$BED/ann" && find . -user 65534 | sort
+  '
+  [[ $status -eq 0 && $output == $'.\n./made\n./work 1\n./work 1/made' ]]
+}
+
+@test "testbed-close: root's own files stay as they are" {
+  run container '
+    mkdir "$BED/root" && touch "$BED/root/x" && chown 0:65533 "$BED/root/x" && chmod 4755 "$BED/root/x"
+    /run/womm/testbed-close 0 0 "$BED/root" /none
+    stat -c "%u:%g %a" "$BED/root/x"
+  '
+  [[ $status -eq 0 && $output == "0:65533 4755" ]]
+}
+
+@test "testbed-close: what was typed in any shell is not in the image, and the machine's own history stays" {
+  run container '
+    mount -t tmpfs none /root
+    mkdir -p "$BED/ann/work"
+    for name in "$BED/ann" "$BED/ann/work" /root; do touch "$name/.bash_history" "$name/.ash_history" "$name/x"; done
+    /run/womm/testbed-close 0 0 "$BED/ann" "$BED"
+    /run/womm/testbed-close 0 0 "$BED/none" /root
+    find "$BED/ann" /root -name "*_history" | wc -l
+    /run/womm/testbed-close 0 0 "$BED/ann" "$BED/ann/work"
+    find "$BED/ann" /root -type f | sed "s|$BED||" | sort
+  '
+  # The first took root's, not the real home.
+  [[ $status -eq 0 && ${lines[0]} == 4 ]]
+  [[ $output == *$'\n/ann/work/.ash_history\n/ann/work/.bash_history\n/ann/work/x\n/ann/x\n/root/x' ]]
 }

@@ -5,9 +5,9 @@ DOCKER = """\
 printf '%s\\n' "docker $*" >>"$CALLS"
 case $1 in
   build) for last; do :; done; cp -r "$last" "$CONTEXT" ;;
-  container) exit 1 ;;
+  container) echo "No such container" >&2; exit 1 ;;
   image)
-    case $* in *inspect*localhost/womm-testbed/*) exit 1 ;; esac
+    case $* in *inspect*localhost/womm-testbed/*:saved) echo "No such image" >&2; exit 1 ;; esac
     for last; do :; done
     repository=$last
     case ${last##*/} in *:*) repository=${last%:*} ;; esac

@@ -148,3 +148,14 @@ def test_names_of_bases_are_taken(name: str) -> None:
 @pytest.mark.parametrize("name", ["", " ", "a b", "-rf", "$(x)", "a\n", "é"])
 def test_what_can_be_no_base_is_told_so(name: str) -> None:
     assert "for example" in answers.base_complaint(name)
+
+
+def test_all_that_is_missing_is_told_before_the_first_question() -> None:
+    rights = Finding("rights", NOTE, "you may not create secrets", "ask for it")
+    server = Finding("server", NOTE, "not there", "make it")
+    rsync = Finding("rsync", MISSING, "rsync is not installed", "install it")
+    namespace = Finding("namespace", MISSING, "there is none", "make it")
+    found = [Finding("perl", OK, "5"), rsync, namespace, rights, server, Finding("quota", NOTE, "used up")]
+    assert answers.lacking(found, None) == [rsync, namespace, rights, server]
+    assert answers.lacking(found, "eager") == [rsync, namespace, rights, server]
+    assert answers.lacking(found, "none") == [namespace, rights]

@@ -17,12 +17,14 @@ import psutil
 import pytest
 from conftest import Hermetic, eventually
 
-from womm import config
-from womm.checks import machine
-from womm.checks.finding import MISSING, NOTE, OK, UNKNOWN, Finding
+from womm import config, prompts, registries
+from womm.checks import cluster, kinds, machine, quota
+from womm.checks.finding import MISSING, NOTE, OK, PATIENCE, UNKNOWN, Finding
 from womm.commands.doctor import table
 from womm.config import Project
 from womm.engine import Engine
+from womm.kubectl import Kube
+from womm.process import Done
 
 pytestmark = pytest.mark.usefixtures("hermetic")
 
@@ -83,6 +85,7 @@ def test_a_registry_is_what_answers_as_one(prefix: Callable[[str], None], status
         prefix(name)
         # Without an engine nobody knows what may be pushed.
         assert asked().state == state
+        assert asked().fix
 
 
 @pytest.mark.parametrize(("program", "state"), [("exit 0", OK), ("echo denied >&2; exit 1", MISSING)])
@@ -109,6 +112,18 @@ def test_a_tiny_image_tells_whether_the_directorys_repository_takes_a_push(
         repository = f"{name}team/jobs"
         assert asked(replace(PROJECT, image=f"{repository}@sha256:0"), Engine("docker")).state == state
         assert f"push {repository}:womm-probe" in calls.read_text().splitlines()
+
+
+def test_a_registry_without_a_certificate_for_us_is_the_engines_to_judge(
+    prefix: Callable[[str], None], hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Plain http, as docker takes from its "insecure-registries" on other machines.
+    monkeypatch.setattr(registries, "is_here", lambda _host: False)
+    with answering(200) as name:
+        prefix(name)
+        for program, state in (("exit 0", OK), ("exit 1", MISSING)):
+            hermetic.stub("docker", f'#!/bin/sh\n[ "$1" != push ] || {program}\n')
+            assert asked(found=Engine("docker")).state == state
 
 
 def test_a_registry_that_is_not_there_is_missing(prefix: Callable[[str], None]) -> None:
@@ -190,3 +205,116 @@ def test_a_signal_ends_the_checks_and_none_begins_with_something_else(
     assert not any(
         process.info["cmdline"] == ["sleep", "6543"] for process in psutil.process_iter(["cmdline"])
     )
+
+
+def test_a_directory_of_somebody_elses_making_is_told_and_nothing_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kubectl: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config.save(replace(PROJECT, directory=str(tmp_path)))
+    assert machine.directory()[0].state == OK
+    with (tmp_path / ".womm").open("a") as file:
+        file.write("\n")
+    monkeypatch.setattr(prompts, "can_ask", lambda: True)
+    found, project = machine.directory()
+    assert (found.state, project) == (MISSING, None)
+    assert "was not made by your `womm setup` on this machine" in found.text
+
+
+def test_no_question_to_the_cluster_takes_longer_than_a_check_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def attempt(*_: str, patience: float) -> Done:
+        asked.append(patience)
+        return Done(0, b'{"items": []}', b"")
+
+    monkeypatch.setattr(Kube, "attempt", lambda _self, *words, **more: attempt(*words, **more))
+    for name in ("namespace", "server"):
+        cluster._IN_CLUSTER[name](Kube("team", "dev"), None)
+    assert asked == [PATIENCE] * 3
+
+
+WELL = [Finding(name, OK, "") for name in ("rsync", "cluster", "rights", "server")]
+LACKING = Finding("rights", MISSING, "you may not create secrets", "an administrator gives them")
+
+
+@pytest.mark.parametrize(
+    ("found", "unshareable", "said"),
+    [
+        ([], "", ("ok", "eager, syncback, none", "")),
+        ([Finding("rsync", MISSING, "", "install rsync")], "", ("note", "rsync does not", "install rsync")),
+        ([Finding("server", NOTE, "", "make it")], "", ("note", "the file server is not there", "make it")),
+        ([LACKING], "", ("note", "none only: you may not create secrets", "an administrator gives them")),
+        # They are no more use to one share than to another.
+        ([replace(LACKING, text="you may not create pods")], "", ("ok", "eager", "")),
+        ([], "a ':' is in it", ("note", "none only: a ':' is in it", "work in another directory")),
+    ],
+)
+def test_a_share_works_where_all_is_there_that_it_takes_and_else_there_is_a_fix(
+    found: list[Finding], unshareable: str, said: tuple[str, str, str]
+) -> None:
+    shares = kinds.shares([*WELL, *found], unshareable)
+    assert (shares.state, said[1] in shares.text, said[2] in shares.fix) == (said[0], True, True)
+    assert bool(shares.fix) == (shares.state != OK)
+
+
+def test_nothing_is_known_of_shares_where_the_cluster_does_not_answer() -> None:
+    silent = Finding("cluster", MISSING, "the cluster does not answer", "start it")
+    shares = kinds.shares([Finding("rsync", OK, "3.2"), silent], "")
+    assert (shares.state, shares.fix) == (UNKNOWN, "start it")
+
+
+def test_the_directory_that_is_set_up_tells_whether_it_can_be_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a:b").mkdir()
+    monkeypatch.chdir(tmp_path / "a:b")
+    assert "':'" in machine.unshareable()
+    (tmp_path / ".womm").touch()
+    assert machine.unshareable() == ""
+
+
+def quota_of(name: str, used: dict[str, str], hard: dict[str, str], **spec: object) -> dict[str, object]:
+    """A ResourceQuota."""
+    return {"metadata": {"name": name}, "spec": spec, "status": {"used": used, "hard": hard}}
+
+
+def test_a_quota_is_well_as_long_as_something_is_left_of_what_a_task_takes() -> None:
+    used = {"requests.cpu": "1500m", "requests.memory": "1Gi", "services.loadbalancers": "0"}
+    hard = {"requests.cpu": "2", "requests.memory": "1100M", "services.loadbalancers": "0", "pods": "1e1"}
+    found = quota.finding([quota_of("a", used, hard)])
+    assert (found.state, found.fix) == (OK, "")
+    assert found.text == (
+        "used: pods 0 of 1e1, requests.cpu 1500m of 2, requests.memory 1Gi of 1100M, "
+        "services.loadbalancers 0 of 0"
+    )
+    assert quota.finding([]) == Finding("quota", OK, "the namespace has none")
+
+
+@pytest.mark.parametrize(
+    ("used", "hard"), [("2000m", "2"), ("3", "2"), ("1Gi", "1073741824"), ("1Ki", "1k"), ("0", "0")]
+)
+def test_a_quota_of_which_nothing_is_left_is_told_with_the_way_out(used: str, hard: str) -> None:
+    other = quota_of("b", {"cpu": "1"}, {"cpu": "99"})
+    found = quota.finding([quota_of("a", {"cpu": used}, {"cpu": hard}), other])
+    assert (found.state, bool(found.fix)) == (NOTE, True)
+    # Of two quotas on one resource none hides the other.
+    assert found.text == f"nothing is left of cpu; used: cpu {used} of {hard} (a), cpu 1 of 99 (b)"
+
+
+def test_a_quota_for_some_pods_only_need_not_be_for_ours() -> None:
+    assert quota.finding([quota_of("a", {"pods": "1"}, {"pods": "1"}, scopes=["Terminating"])]).state == OK
+
+
+@pytest.mark.parametrize("name", ["nodes", "quota"])
+def test_what_may_not_be_looked_at_has_a_way_out_too(hermetic: Hermetic, name: str) -> None:
+    hermetic.stub("kubectl", "#!/bin/sh\nexit 1\n")
+    found = cluster._IN_CLUSTER[name](Kube("team", "dev"), PROJECT)
+    assert (found.state, "an administrator sees" in found.fix) == (UNKNOWN, True)
+
+
+def test_an_image_for_no_nodes_architecture_is_missing(hermetic: Hermetic) -> None:
+    hermetic.stub("kubectl", "#!/bin/sh\nprintf 'arm64 s390x arm64'\n")
+    found = cluster._IN_CLUSTER["nodes"](Kube("team", "dev"), PROJECT)
+    assert (found.state, found.text) == (MISSING, "2 × arm64, 1 × s390x; the image is for amd64")
+    assert found.fix

@@ -113,3 +113,26 @@ def test_a_uid_without_an_entry_has_a_home_too(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_base_is_this_machines_own_distribution() -> None:
     assert here.own_distribution().partition(":")[2]
+
+
+@pytest.mark.parametrize(
+    ("os_release", "base"),
+    [
+        ('ID=ubuntu\nID_LIKE=debian\nVERSION_ID="22.04"\nUBUNTU_CODENAME=jammy', "ubuntu:22.04"),
+        ('ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm', "debian:12"),
+        ('PRETTY_NAME="Debian GNU/Linux forky/sid"\nID=debian\nVERSION_CODENAME=forky', "debian:forky"),
+        ('ID="rocky"\nID_LIKE="rhel centos fedora"\nVERSION_ID="9.4"', "rockylinux/rockylinux:9"),
+        ('ID="almalinux"\nVERSION_ID="8.10"', "almalinux:8"),
+        ("ID=fedora\nVERSION_ID=40", "fedora:40"),
+        ("ID=alpine\nVERSION_ID=3.20.1", "alpine:3.20.1"),
+        ('ID=linuxmint\nID_LIKE="ubuntu debian"\nVERSION_ID="21.3"\nUBUNTU_CODENAME=jammy', "ubuntu:jammy"),
+        ('ID=linuxmint\nVERSION_ID="6"\nDEBIAN_CODENAME=bookworm', "debian:bookworm"),
+        ('ID="opensuse-leap"\nID_LIKE="suse opensuse"\nVERSION_ID="15.6"', "opensuse/leap:15.6"),
+        ("ID='opensuse-tumbleweed'\nVERSION_ID='20240101'", "opensuse/tumbleweed:latest"),
+        ("ID=arch\nBUILD_ID=rolling", "archlinux:latest"),
+        ("ID=nixos\nVERSION_ID=24.05", "debian:stable"),
+        ("", "debian:stable"),
+    ],
+)
+def test_each_common_distribution_has_a_base_of_its_own_release(os_release: str, base: str) -> None:
+    assert here.like(os_release) == base

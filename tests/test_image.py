@@ -215,6 +215,18 @@ def test_an_engine_that_does_not_answer_is_told_apart_from_one_that_is_missing(h
     assert "docs.docker.com" in caught.value.hint
 
 
+def test_an_engine_that_is_wanted_and_gone_is_told_with_the_one_that_there_is(hermetic: Hermetic) -> None:
+    hermetic.only("sh")
+    hermetic.stub("docker", "#!/bin/sh\n")
+    with pytest.raises(WommError, match="podman is not installed") as caught:
+        engine.find("podman")
+    assert caught.value.hint.endswith("; or take another one: womm setup --engine docker")
+    hermetic.stub("podman", "#!/bin/sh\nexit 1\n")
+    with pytest.raises(WommError, match="podman doesn't answer") as caught:
+        engine.find("podman")
+    assert caught.value.hint.endswith("womm setup --engine docker")
+
+
 def test_a_quiet_build_is_quiet(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from womm import output
 

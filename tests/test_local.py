@@ -54,7 +54,16 @@ def test_what_an_engine_cannot_carry_is_refused(here: Path) -> None:
 
 
 def test_an_image_that_is_nowhere_is_told(here: Path, hermetic: Hermetic) -> None:
-    hermetic.stub("docker", '#!/bin/sh\n[ "$1" = version ] || { echo denied >&2; exit 1; }\n')
+    hermetic.stub(
+        "docker",
+        """#!/bin/sh
+        case $1 in
+          version) ;;
+          image) echo "No such image" >&2; exit 1 ;;
+          *) echo denied >&2; exit 1 ;;
+        esac
+        """,
+    )
     error = refusal()
     assert error.message.startswith(f"the image {IMAGE} can't be had (docker")
     assert error.hint.startswith("`docker login`")
@@ -66,7 +75,7 @@ def test_a_container_that_cannot_be_started_is_told_and_nothing_stays(here: Path
         """#!/bin/sh
         case $1 in
           image) echo '[{"Id": "x"}]' ;;
-          run) echo "no such device" >&2; exit 125 ;;
+          create) echo "no such device" >&2; exit 125 ;;
           container) echo "Error: No such container: $5" >&2; exit 1 ;;
         esac
         """,

@@ -110,6 +110,18 @@ def test_what_is_suggested_is_written_only_if_it_is_wanted(place: Path, asked: l
     assert (place / ".wommignore").read_text() == "- .git/\n"
 
 
+def test_an_ignore_file_goes_again_if_nothing_is_to_be_changed(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / ".git").mkdir()
+    (place / ".git" / "pack").touch()
+    sparse(place / "data", SHARE_LIMIT + 1)
+    monkeypatch.setattr(prompts, "confirm", lambda question, **_: question.startswith("Leave"))
+    with pytest.raises(NeverMind):
+        sharing.agree(place, None, None, asking=True)
+    assert sorted(os.listdir(place)) == [".git", "data"]
+
+
 def test_the_default_of_each_question_changes_nothing(
     place: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

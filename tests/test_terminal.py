@@ -8,12 +8,15 @@ import re
 import select
 import signal
 import struct
+import sys
 import termios
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from fcntl import ioctl
+from pathlib import Path
 
+import pexpect
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -241,3 +244,23 @@ def test_a_hub_that_ends_is_told(world: World) -> None:
         shell.status()
     stopping.join()
     shell.close()
+
+
+def test_the_terminal_of_the_questions_is_a_programs_own_whatever_stdin_and_stdout_are(
+    tmp_path: Path,
+) -> None:
+    program = """
+import os
+from womm import terminal
+with terminal.taken() as there:
+    os.system("test -t 0 && test -t 1 && echo within: $(tty)")
+print(there, os.isatty(0), os.isatty(1))
+"""
+    (tmp_path / "program").write_text(program)
+    line = f"{sys.executable} {tmp_path}/program </dev/null >{tmp_path}/said; cat {tmp_path}/said"
+    child = pexpect.spawn("sh", ["-c", line], encoding="utf-8", timeout=60)
+    child.expect(r"within: /dev/")
+    child.expect_exact("True False False")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0

@@ -15,6 +15,7 @@ MOUNTINFO = """\
 29 27 0:40 / /data\\040of,mine rw - nfs4 host:/x rw
 30 27 0:41 / /run/user/0 rw - tmpfs tmpfs rw
 31 27 254:2 / /var/lib/docker rw - ext4 /dev/vdc rw
+32 27 254:3 / /caf\udce9 rw - ext4 /dev/vdd rw
 """
 ALONE = "readonly=true,bind-nonrecursive=true"
 
@@ -57,8 +58,19 @@ def test_variables_survive_whatever_their_values(entries: dict[str, str | None])
 
 
 def test_names_that_look_like_secrets_are_told() -> None:
-    secret = ["API_KEY", "AWS_SECRET_ACCESS_KEY", "DB_PASS", "GITHUB_TOKEN", "PGPASSWORD", "my_secret"]
-    plain = ["KEYBOARD", "LANG", "PASSENGERS", "PATH", "MONKEY", "AUTHORS", "PYTHONPATH"]
+    secret = [
+        "API_KEY",
+        "AWS_SECRET_ACCESS_KEY",
+        "DBPASS",
+        "DB_PASS",
+        "GITHUB_TOKEN",
+        "JWT",
+        "MYPWD",
+        "MYPWD2",
+    ]
+    secret += ["PGPASSWORD", "SSHKEY", "SSH_KEYS", "my_secret", "userpass"]
+    plain = ["KEYBOARD", "LANG", "PASSENGERS", "PATH", "MONKEY", "AUTHORS", "PYTHONPATH", "COMPASS", "BYPASS"]
+    plain += ["OLDPWD", "HOSTKEYBOARD"]
     assert environment.likely_secrets([*plain, *reversed(secret)]) == secret
 
 

@@ -75,16 +75,17 @@ def find(start: Path) -> Path | None:
     return next((d for d in (start, *start.parents) if (d / FILE_NAME).is_file()), None)
 
 
-def load(start: Path, trust: bool = False) -> Project:
+def load(start: Path, trust: bool = False, may_ask: bool = True) -> Project:
     """Read the configuration that serves `start`. Raises WommError with the way out.
 
-    One that this user did not make is shown and asked about once, unless he says that he trusts it.
+    One that this user did not make is shown and asked about once, unless he says that he trusts it, or it
+    is not the time for questions.
     """
     directory = find(start)
     if directory is None:
         raise WommError("this directory is not set up", "run `womm setup` here, or in a parent")
     project, written = _read(directory)
-    demand(directory / FILE_NAME, written, lambda: _story(project), trust)
+    demand(directory / FILE_NAME, written, lambda: _story(project), trust, may_ask)
     return project
 
 

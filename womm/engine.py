@@ -26,6 +26,10 @@ _INSTALL = {
     "podman": "install podman: https://podman.io/docs/installation",
 }
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+# What an engine says of a name that nothing has, or that nothing can have.
+_UNKNOWN = re.compile(
+    rb"no such (image|container|object)|image not known|invalid reference|must be lowercase", re.IGNORECASE
+)
 # Seconds in which an engine has to say which one it is: a daemon may take the question and never answer.
 _ANSWER = 5.0
 
@@ -103,7 +107,7 @@ class Engine:
 
     def _digest(self, tag: str) -> str:
         # Of an image that has been pushed; docker leaves its default registry out of the name.
-        for name in self.inspect("image", tag).get("RepoDigests") or []:
+        for name in self.known("image", tag).get("RepoDigests") or []:
             repository, _, digest = name.partition("@")
             if f"/{repository_of(tag)}".endswith(f"/{repository}"):
                 return str(digest)
@@ -111,7 +115,7 @@ class Engine:
 
     def _load(self, tag: str) -> str:
         # A name that no other content ever has: a node that has an image of that name has this one.
-        number = str(self.inspect("image", tag)["Id"]).removeprefix("sha256:")
+        number = str(self.known("image", tag)["Id"]).removeprefix("sha256:")
         name = f"{tag}-{number[:12]}"
         run(self.argv("tag", tag, name))
         try:
@@ -135,13 +139,25 @@ class Engine:
 
     def architecture(self, image: str) -> str:
         """The image's architecture as nodes spell it (kubernetes.io/arch)."""
-        return str(self.inspect("image", image)["Architecture"])
+        return str(self.known("image", image)["Architecture"])
 
     def inspect(self, kind: str, name: str) -> dict[str, Any]:
-        """What the engine knows of an image or a container; empty if there is none."""
+        """What the engine knows of an image or a container; empty if there is none.
+
+        Raises WommError if it does not say: what it does not show may be somebody's work.
+        """
         done = attempt(self.argv(kind, "inspect", name))
+        if done.status != 0 and not _UNKNOWN.search(done.stderr):
+            said = done.stderr.decode(errors="replace").strip() or f"exit status {done.status}"
+            raise WommError(f"{self.name} doesn't answer ({said})", f"see `{self.name} version`")
         found: list[dict[str, Any]] = json.loads(done.stdout) if done.status == 0 else []
         return found[0] if found else {}
+
+    def known(self, kind: str, name: str) -> dict[str, Any]:
+        """The same of one that has to be there. Raises WommError."""
+        if found := self.inspect(kind, name):
+            return found
+        raise WommError(f"the {kind} {name} is gone", f"was it removed meanwhile? `{self.name} {kind} ls`")
 
     def drop(self, *words: str, patience: float | None = None) -> None:
         """Remove something that may be gone already: `container rm NAME`, `image rm TAG`."""
@@ -181,10 +197,13 @@ def find(wanted: str | None = None) -> Engine:
     if broken is not None:
         raise broken
     there = next((name for name in names if shutil.which(name)), names[0])
-    tool(there, _INSTALL[there])
+    # One that is remembered may be there no more.
+    others = [name for name in NAMES if name not in names and shutil.which(name)]
+    another = "".join(f"; or take another one: womm setup --engine {name}" for name in others)
+    tool(there, _INSTALL[there] + another)
     raise WommError(
         f"{there} doesn't answer",
-        f"start its daemon, or join the group that may use it: see `{there} version`",
+        f"start its daemon, or join the group that may use it: see `{there} version`{another}",
     )
 
 

@@ -12,6 +12,24 @@ from womm import config
 from womm.errors import WommError
 from womm.image import Account
 
+# A distribution's image, by its ID; RHEL's own is for subscribers, and Alma is made of the same sources.
+_BASES = {
+    "almalinux": "almalinux:{major}",
+    "alpine": "alpine:{version}",
+    "amzn": "amazonlinux:{version}",
+    "arch": "archlinux:latest",
+    "centos": "quay.io/centos/centos:stream{major}",
+    "debian": "debian:{version}",
+    "fedora": "fedora:{version}",
+    "ol": "oraclelinux:{major}",
+    "opensuse-leap": "opensuse/leap:{version}",
+    "opensuse-tumbleweed": "opensuse/tumbleweed:latest",
+    "rhel": "almalinux:{major}",
+    "rocky": "rockylinux/rockylinux:{major}",
+    "ubuntu": "ubuntu:{version}",
+}
+_SOME = "debian:stable"
+
 #: What every program in the pod needs: no share may be mounted on it or above it.
 _NEEDED = ("/bin", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr/bin", "/usr/lib")
 #: Where nobody's files are, neither a share nor a home.
@@ -81,11 +99,19 @@ def account(as_root: bool) -> Account:
 def own_distribution() -> str:
     """The base image that is most like this machine."""
     try:
-        text = Path("/etc/os-release").read_text(encoding="utf-8")
+        return like(Path("/etc/os-release").read_text(encoding="utf-8", errors="replace"))
     except OSError:
-        return "debian:stable"
-    known = ("alpine", "debian", "fedora", "ubuntu")
-    found = dict(re.findall(r'^(ID|VERSION_ID)="?([^"\n]+)"?$', text, re.MULTILINE))
-    if found.get("ID") in known and "VERSION_ID" in found:
-        return f"{found['ID']}:{found['VERSION_ID']}"
-    return "debian:stable"
+        return _SOME
+
+
+def like(os_release: str) -> str:
+    """The base image that is most like a machine whose /etc/os-release has this text."""
+    said = dict(re.findall(r"""^([A-Z_]+)=["']?([^"'\n]*)["']?$""", os_release, re.MULTILINE))
+    name, version = said.get("ID", ""), said.get("VERSION_ID", "")
+    if name in _BASES and (version or "{" not in _BASES[name]):
+        return _BASES[name].format(version=version, major=version.partition(".")[0])
+    # Mint and its like tell what they are made of; Debian's testing has no number yet.
+    ubuntu, debian = said.get("UBUNTU_CODENAME"), said.get("DEBIAN_CODENAME")
+    if name == "debian":
+        debian = said.get("VERSION_CODENAME")
+    return f"ubuntu:{ubuntu}" if ubuntu else f"debian:{debian}" if debian else _SOME

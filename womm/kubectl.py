@@ -114,10 +114,10 @@ class Kube:
         """The error that tells why a kubectl failed that said `stderr`: what happened, and the way out."""
         return complaints.explain(stderr.decode(errors="replace"), self._place())
 
-    def check(self) -> None:
+    def check(self, patience: float = _ANSWER) -> None:
         """See whether the cluster answers, knows the user, and has the namespace. Raises WommError."""
         try:
-            self.run("get", "namespace", self.namespace, "-o", "name")
+            self.run("get", "namespace", self.namespace, "-o", "name", patience=patience)
         except complaints.Forbidden:
             # Who may work in a namespace need not be allowed to look at it.
             return
@@ -126,9 +126,11 @@ class Kube:
         """Run kubectl and tell whether it succeeded."""
         return probe(self.argv(*arguments))
 
-    def get(self, *arguments: str) -> dict[str, Any]:
+    def get(self, *arguments: str, patience: float = _ANSWER) -> dict[str, Any]:
         """`kubectl get … -o json`, decoded."""
-        answer: dict[str, Any] = json.loads(self.run("get", *arguments, "-o", "json").stdout)
+        answer: dict[str, Any] = json.loads(
+            self.run("get", *arguments, "-o", "json", patience=patience).stdout
+        )
         return answer
 
     def create(self, manifest: Path, env: Mapping[str, str]) -> list[str]:

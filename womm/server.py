@@ -63,12 +63,12 @@ def wait_for(kube: Kube, patience: float = 60.0) -> Server:
         time.sleep(0.5)
 
 
-def find(kube: Kube) -> Server:
-    """Find the namespace's file server.
+def find(kube: Kube, **patience: float) -> Server:
+    """Find the namespace's file server; `patience` as for Kube.run, for each of two questions.
 
     Raises WommError with the way out, NotReady while it starts and that may help.
     """
-    items = kube.get("deployments,services,pods", "-l", _LABEL)["items"]
+    items = kube.get("deployments,services,pods", "-l", _LABEL, **patience)["items"]
     deployment = _first(items, "Deployment")
     service = _first(items, "Service")
     # cluster-setup writes the namespace into the YAML; kubectl refuses another one than its own.
@@ -77,7 +77,7 @@ def find(kube: Kube) -> Server:
     printed = f"womm {choice} cluster-setup --build --prefix {prefix}"
     if deployment is None or service is None:
         # Perhaps because there is no such namespace: a list says nothing of that.
-        kube.check()
+        kube.check(**patience)
         raise WommError(
             f"there is no womm file server in namespace {kube.namespace}",
             f"{printed} | kubectl {choice} create -f -",

@@ -25,6 +25,26 @@ def is_there() -> bool:
 
 
 @contextlib.contextmanager
+def taken() -> Iterator[bool]:
+    """Have stdin and stdout be the terminal that questions are asked on; yields whether there is one."""
+    try:
+        there = os.open("/dev/tty", os.O_RDWR)
+    except OSError:
+        yield os.isatty(0)
+        return
+    others = {number: os.dup(number) for number in (0, 1) if not os.isatty(number)}
+    try:
+        for number in others:
+            os.dup2(there, number)
+        yield True
+    finally:
+        for number, other in others.items():
+            os.dup2(other, number)
+        for descriptor in (there, *others.values()):
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
 def mended_by(run_: Run) -> Iterator[None]:
     """Have the terminal made usable again by the run's keeper, if womm is killed in this context."""
     mend = [*_MEND, os.ttyname(0)]

@@ -43,7 +43,9 @@ def remember(path: Path, content: bytes) -> None:
         ) from error
 
 
-def demand(path: Path, content: bytes, story: Callable[[], Sequence[str]], given: bool) -> None:
+def demand(
+    path: Path, content: bytes, story: Callable[[], Sequence[str]], given: bool, may_ask: bool = True
+) -> None:
     """See to it that the user trusts the file `path`: ask, if he can be asked, with the lines of `story`.
 
     `given`: he has said so. Raises WommError if he does not.
@@ -51,15 +53,15 @@ def demand(path: Path, content: bytes, story: Callable[[], Sequence[str]], given
     if is_trusted(path, content):
         return
     if not given:
-        _ask(path, story())
+        _ask(path, story(), may_ask)
     try:
         remember(path, content)
     except WommError as error:
         warn(f"it is not remembered that you trust {path}: {error.message}")
 
 
-def _ask(path: Path, story: Sequence[str]) -> None:
-    if prompts.can_ask():
+def _ask(path: Path, story: Sequence[str], may_ask: bool) -> None:
+    if may_ask and prompts.can_ask():
         warn(f"{path} was not made by your `womm setup` on this machine. It says:")
         for line in story:
             warn(f"  {shown(line)}")

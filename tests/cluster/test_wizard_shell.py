@@ -25,8 +25,10 @@ from dialogue import (
     status,
     wizard,
 )
-from kit import DOCKER_SOCKET, PREFIX, Place
+from kit import DOCKER_SOCKET, PREFIX, Place, good
 from relay import relayed
+
+from womm.testbed.bed import container_name
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -136,24 +138,53 @@ def test_perl_that_is_gone_is_offered_and_installed_with_the_bases_own_package_m
     assert left(place) == []
 
 
+def test_work_goes_on_after_the_machine_was_restarted_even_without_the_perl_that_is_its_process_1(
+    make_place: Callable[[str], Place],
+) -> None:
+    place = make_place("restarted")
+    container = container_name(str(place.path))
+    flags = ("--namespace", place.namespace, "--base-image", BASE, *ANSWERED)
+    # The shell is where the questions are.
+    with wizard(place, *flags, argv=("sh", "-c", 'exec "$@" </dev/null', "sh")) as child:
+        in_shell(child, "echo mine | sudo tee /etc/mine; export FOUND=yes; exit")
+        interrupt(child, "Does it work?", KEPT)
+    good(["docker", "stop", "--time", "1", container])
+    with wizard(place) as child:
+        reply(child, "Go on with it?")
+        in_shell(child, "cat /etc/mine; echo found=$FOUND; sudo rm /usr/bin/perl; exit")
+        child.expect_exact("mine\r\nfound=yes\r\n")
+        interrupt(child, "Install it?", KEPT)
+    good(["docker", "stop", "--time", "1", container])
+    with wizard(place) as child:
+        reply(child, "Go on with it?")
+        child.expect_exact("womm: what is kept can't be started, and goes to a new container")
+        in_shell(child, "cat /etc/mine; echo found=$FOUND; exit")
+        child.expect_exact("mine\r\nfound=yes\r\n")
+        # Throw it away.
+        reply(child, "Does it work?", f"{UP}\r")
+        assert status(child) == 0
+    assert left(place) == []
+
+
 def test_work_is_kept_when_docker_is_stopped_under_the_shell(
-    make_place: Callable[[str], Place], small: str, tmp_path: Path
+    make_place: Callable[[str], Place], tmp_path: Path
 ) -> None:
     place = make_place("stopped")
     near = tmp_path / "docker.sock"
-    flags = ("--namespace", place.namespace, "--base-image", small, *ANSWERED)
+    flags = ("--namespace", place.namespace, "--base-image", BASE, *ANSWERED)
     with (
         relayed(near, DOCKER_SOCKET) as relay,
         wizard(place, *flags, DOCKER_HOST=f"unix://{near}") as child,
     ):
-        in_shell(child, "echo mine | sudo tee /etc/mine; echo rea''dy")
+        # A bash saves its variables at its end only, and this one lives on.
+        in_shell(child, "export FOUND=yes API_TOKEN=t; echo mine | sudo tee /etc/mine; echo rea''dy")
         child.expect_exact("ready\r\n")
         relay.kill()
         child.expect_exact("what was installed is kept")
         assert status(child) == 125
         assert "Traceback" not in child.before
     place.setup("none", "--resume")
-    assert jobs(place, "cat /etc/mine") == "mine\n"
+    assert jobs(place, "cat /etc/mine; echo $FOUND ${API_TOKEN-none}") == "mine\nyes none\n"
     assert left(place) == []
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from womm import rights, server
+from womm.checks import quota
 from womm.checks.finding import MISSING, NOTE, OK, PATIENCE, UNKNOWN, Finding
 from womm.config import Project
 from womm.errors import WommError
@@ -39,7 +40,7 @@ def _careful(name: str, check: Check, kube: Kube, project: Project | None) -> Fi
 
 
 def _namespace(kube: Kube, _project: Project | None) -> Finding:
-    kube.check()
+    kube.check(PATIENCE)
     return Finding("namespace", OK, kube.namespace)
 
 
@@ -61,7 +62,7 @@ def _rights(kube: Kube, project: Project | None) -> Finding:
 
 def _server(kube: Kube, project: Project | None) -> Finding:
     try:
-        found = server.find(kube)
+        found = server.find(kube, patience=PATIENCE)
     except server.NotReady as starting:
         return Finding("server", NOTE, starting.message, starting.hint)
     except WommError as missing:
@@ -76,7 +77,8 @@ def _nodes(kube: Kube, project: Project | None) -> Finding:
         patience=PATIENCE,
     )
     if done.status != 0:
-        return Finding("nodes", UNKNOWN, "you may not look at them, which womm can do without")
+        fix = "if pods are pending: an administrator sees them by `kubectl get nodes -L kubernetes.io/arch`"
+        return Finding("nodes", UNKNOWN, "you may not look at them, which womm can do without", fix)
     words = done.text.split()
     counts = ", ".join(f"{words.count(arch)} × {arch}" for arch in sorted(set(words)))
     if project is not None and project.arch not in words:
@@ -88,16 +90,9 @@ def _nodes(kube: Kube, project: Project | None) -> Finding:
 def _quota(kube: Kube, _project: Project | None) -> Finding:
     done = attempt(kube.argv("get", "resourcequotas", "-o", "json"), patience=PATIENCE)
     if done.status != 0:
-        return Finding("quota", UNKNOWN, "you may not look at it, which womm can do without")
-    quotas = json.loads(done.stdout)["items"]
-    if not quotas:
-        return Finding("quota", OK, "the namespace has none")
-    used = {}
-    for quota in quotas:
-        status = quota.get("status", {})
-        for name, hard in status.get("hard", {}).items():
-            used[name] = f"{name} {status.get('used', {}).get(name, '0')} of {hard}"
-    return Finding("quota", OK, f"used: {', '.join(used[name] for name in sorted(used))}")
+        fix = "if pods are refused: an administrator sees it by `kubectl describe resourcequotas`"
+        return Finding("quota", UNKNOWN, "you may not look at it, which womm can do without", fix)
+    return quota.finding(json.loads(done.stdout)["items"])
 
 
 _IN_CLUSTER: dict[str, Check] = {

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
 
-from womm import config, engine, image, registries, signals
+from womm import config, engine, here, image, registries, signals
 from womm.checks.finding import MISSING, NOTE, OK, PATIENCE, UNKNOWN, Finding
 from womm.config import Project
 from womm.engine import Engine
@@ -63,14 +64,24 @@ def container_engine(name: str | None) -> tuple[Finding, Engine | None]:
 def directory() -> tuple[Finding, Project | None]:
     """Whether this directory is set up, and how."""
     try:
-        here = config.working_directory()
-        if config.find(here) is None:
-            return Finding("directory", NOTE, f"{here} is not set up", "womm setup"), None
-        project = config.load(here)
+        start = config.working_directory()
+        if config.find(start) is None:
+            return Finding("directory", NOTE, f"{start} is not set up", "womm setup"), None
+        # A check asks nothing of anybody: its report may be JSON, and has to end in time.
+        project = config.load(start, may_ask=False)
     except WommError as error:
         return Finding("directory", MISSING, error.message, error.hint), None
     text = f"{project.directory} is set up: share {project.share}, {project.image} ({project.arch})"
     return Finding("directory", OK, text), project
+
+
+def unshareable() -> str:
+    """Why pods can't see the directory that is, or would be, set up; "" if they can."""
+    try:
+        start = config.working_directory()
+        return here.unshareable(str(config.find(start) or start))
+    except WommError as error:
+        return error.message
 
 
 def registry(project: Project | None, found: Callable[[], Engine | None]) -> Finding:
@@ -86,12 +97,16 @@ def registry(project: Project | None, found: Callable[[], Engine | None]) -> Fin
             return Finding("registry", OK, "none is needed: --load gives the image to the nodes")
         host = registries.host(name)
         if not host:
-            return Finding("registry", UNKNOWN, f"{name} is a name of the engine's default registry")
+            fix = "it is public: say your registry's host, womm setup --prefix HOST/…"
+            return Finding("registry", UNKNOWN, f"{name} is a name of the engine's default registry", fix)
         if (silent := _silent(host)) is not None:
             return silent
         builder = found()
         if builder is None:
-            return Finding("registry", UNKNOWN, f"{host} answers; without an engine no push can be tried")
+            fix = "see what is said of the engine"
+            return Finding(
+                "registry", UNKNOWN, f"{host} answers; without an engine no push can be tried", fix
+            )
         signals.check()
         image.try_push(builder, name, PATIENCE)
     except WommError as refusal:
@@ -120,6 +135,9 @@ def _silent(host: str) -> Finding | None:
         status = refusal.code
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLError):
+            # The engine has certificates of its own, and registries that need none: its push will tell.
+            return None
         return Finding(
             "registry", MISSING, f"{host} doesn't answer: {reason}", "start it, or choose another --prefix"
         )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import Future
 
-from womm.checks import machine
+from womm.checks import kinds, machine
 from womm.checks.cluster import cluster
-from womm.checks.finding import NOTE, OK, Finding
+from womm.checks.finding import Finding
 from womm.engine import Engine
 from womm.kubectl import KubeChoice
 from womm.threads import Pool, answer
@@ -27,7 +26,7 @@ def survey(choice: KubeChoice, engine: str | None = None) -> list[Finding]:
         there = pool.submit(cluster, choice, project, pool)
         here = [*(answer(tool) for tool in tools), answer(found)[0], answer(pushed), directory]
         findings = [*here, *answer(there)]
-    return [*findings, _shares(findings)]
+    return [*findings, kinds.shares(findings, machine.unshareable())]
 
 
 def preflight(choice: KubeChoice, engine: str | None) -> list[Finding]:
@@ -49,12 +48,3 @@ def _tools(
 ) -> tuple[list[Future[Finding]], Future[tuple[Finding, Engine | None]]]:
     asked = [pool.submit(machine.tool, *row) for row in machine.TOOLS]
     return [*asked, pool.submit(machine.parallel)], pool.submit(machine.container_engine, engine)
-
-
-def _shares(findings: Iterable[Finding]) -> Finding:
-    # The kinds of share that would work here, from what was found.
-    states = {finding.name: finding.state for finding in findings}
-    if states["rsync"] == OK and states.get("server") == OK:
-        return Finding("shares", OK, "eager, syncback, none")
-    why = "the file server is not there" if states["rsync"] == OK else "rsync does not work here"
-    return Finding("shares", NOTE, f"none only: {why}")

@@ -9,15 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from womm import config, engine, here, image, prompts, sizes
+from womm.checks.finding import OK
 from womm.checks.survey import preflight
 from womm.commands.arguments import Parser
 from womm.config import Project
 from womm.errors import Interrupted, WommError
+from womm.image import Account
 from womm.kubectl import KubeChoice
 from womm.output import progress, warn
 from womm.runs import sweep
 from womm.testbed.make import Recipe
-from womm.wizard import answers, decide, notes
+from womm.wizard import answers, ask, decide, notes, turn
 from womm.wizard.act import carry_out
 from womm.wizard.answers import Answers
 from womm.wizard.ask import NeverMind, Scene
@@ -104,13 +106,20 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
     account = here.account(options.as_root)
     directory = here.check_directory(config.working_directory())
     here.check_writable(Path(directory))
+    with turn.taken(directory):
+        _set_up(flags, directory, account, choice)
+    return 0
+
+
+def _set_up(flags: Flags, directory: str, account: Account, choice: KubeChoice) -> None:
     earlier = config.earlier(Path(directory))
     usual = _usual(earlier, choice)
     if flags.resume:
         # What is gone on with has its answers.
         noted = notes.read(directory)
-        usual = noted.over(usual)
-        choice = choice.over(KubeChoice(noted.namespace, noted.context))
+        flags = noted.complete(flags)
+        usual = noted.answers.over(usual)
+        choice = choice.over(KubeChoice(noted.answers.namespace, noted.answers.context, noted.kubeconfig))
     asking = not flags.yes and prompts.can_ask()
     decide.check_flags(flags, directory, usual, asking)
     if reason := config.cannot_remember():
@@ -122,21 +131,23 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
     findings = preflight(choice, wanted)
     decide.check_findings(flags, findings, usual, choice, asking)
     if asking:
-        progress(f"womm: {next(found.text for found in findings if found.name == 'cluster')}")
+        for found in findings:
+            if found.name == "cluster" and found.state == OK:
+                progress(f"womm: {found.text}")
+        ask.tell(answers.lacking(findings, flags.given.share))
     builder = replace(engine.find(wanted), load=flags.load)
     scene = Scene(directory, account, builder, findings, earlier, usual, choice)
     try:
         order = decide.by_questions(flags, scene) if asking else decide.by_flags(flags, scene)
     except NeverMind:
         progress("womm: nothing is changed")
-        return 0
+        return
     except Interrupted:
         warn("interrupted; nothing is changed")
         raise
     if not reason:
         _remember(order, flags)
     carry_out(order, asking)
-    return 0
 
 
 def _flags(options: argparse.Namespace, choice: KubeChoice) -> Flags:

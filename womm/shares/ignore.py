@@ -62,16 +62,17 @@ def rules(names: Iterable[bytes]) -> bytes:
     return b"".join(rule + b"\n" for rule in dict.fromkeys(found))
 
 
-def write(directory: Path, text: bytes) -> None:
-    """Make the ignore file; one that is there is left as it is. Raises WommError."""
+def write(directory: Path, text: bytes) -> bool:
+    """Make the ignore file; returns whether: one that is there is left as it is. Raises WommError."""
     path = directory / FILE
     try:
         with path.open("xb") as file:
             file.write(text)
     except FileExistsError:
-        return
+        return False
     except OSError as error:
         raise WommError(f"{path} can't be written ({error.strerror})", "make room there") from error
+    return True
 
 
 def _literal(name: bytes) -> bytes:

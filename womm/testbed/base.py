@@ -13,7 +13,7 @@ from womm import config, image
 from womm.engine import Engine
 from womm.errors import CommandFailed, WommError
 from womm.image import Account
-from womm.output import progress
+from womm.output import progress, warn
 from womm.process import run
 
 # overlayfs takes 128 layers, and each setup on the last one's image adds a few.
@@ -26,10 +26,15 @@ def local_name(directory: str, what: str) -> str:
     return f"localhost/womm-testbed/{config.identity(directory)[:12]}:{what}"
 
 
+def own_architecture() -> str:
+    """This machine's, as nodes spell it (kubernetes.io/arch)."""
+    machine = platform.machine()
+    return _NODE_NAMES.get(machine, machine)
+
+
 def foreign_platform(nodes: Sequence[str]) -> str:
     """What to build for if none of the nodes' architectures is this machine's; "" where its own will do."""
-    machine = platform.machine()
-    if not nodes or _NODE_NAMES.get(machine, machine) in nodes:
+    if not nodes or own_architecture() in nodes:
         return ""
     return f"linux/{Counter(nodes).most_common(1)[0][0]}"
 
@@ -39,9 +44,15 @@ def prepare(
 ) -> None:
     """Make the image `tag`: `base_image`, whatever is odd about it, and the account. Raises WommError."""
     known = engine.inspect("image", base_image)
-    if not known or (platform and known["Architecture"] != platform.partition("/")[2]):
-        _pull(engine, base_image, platform)
-        known = engine.inspect("image", base_image)
+    # A name is one architecture's: that of the last pull, maybe for another cluster.
+    if not known or known["Architecture"] != (platform.partition("/")[2] or own_architecture()):
+        try:
+            _pull(engine, base_image, platform)
+        except WommError:
+            if not known or platform:
+                raise
+            warn(f"{base_image} is for {known['Architecture']} here, and there is no other to be had")
+        known = engine.known("image", base_image)
     flat = local_name(directory, "flat")
     if _has_surprises(known):
         progress(
@@ -58,8 +69,6 @@ def prepare(
 
 def build_users(engine: Engine, dockerfile: Path, directory: str, *, platform: str = "") -> str:
     """Build the user's own Dockerfile, with the directory as its context, as `build -f FILE .` does."""
-    if not dockerfile.is_file():
-        raise WommError(f"there is no file {dockerfile}", "--dockerfile FILE")
     tag = local_name(directory, "dockerfile")
     engine.build(Path(directory), dockerfile, tag, platform=platform)
     return tag
@@ -106,7 +115,8 @@ def restore(engine: Engine, tag: str, environment: Sequence[str]) -> None:
         dockerfile = Path(temporary, "Dockerfile")
         lines = [f"FROM {tag}", *(f"ENV {_quoted(entry)}" for entry in environment)]
         dockerfile.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        engine.build(Path(temporary), dockerfile, tag)
+        # The engine would look for one of this machine's, and in a registry.
+        engine.build(Path(temporary), dockerfile, tag, platform=foreign_platform([engine.architecture(tag)]))
 
 
 def _quoted(entry: str) -> str:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from womm import config
+from womm import config, signals, terminal
 from womm.engine import Engine
-from womm.errors import CommandFailed, WommError
+from womm.errors import CommandFailed, Interrupted, WommError
 from womm.files import SCRIPTS
 from womm.image import Account
 from womm.output import progress, warn
-from womm.process import Done, attempt, probe, run, show
+from womm.process import Done, attempt, run, show
 from womm.testbed import delivery, environment, mounts
 from womm.testbed.base import local_name, restore
 from womm.testbed.container import Container
@@ -28,6 +26,8 @@ Make it work! `exit` when it does."""
 BY = "womm.dev/by"
 # A tmpfs: no commit takes what is there.
 _SCRIPTS = "/run/womm"
+# Seconds for the end of the shells when womm itself has to end: they are killed after 3.
+_PATIENCE = 15.0
 
 
 class Bed(Container):
@@ -43,15 +43,16 @@ class Bed(Container):
         """
         self.make_ready()
         progress(WELCOME)
-        status = 128 + signal.SIGHUP
+        there = ("--workdir", self.directory)
+        shell = [f"{_SCRIPTS}/testbed-shell"]
         try:
-            there = ("--workdir", self.directory)
-            shell = [f"{_SCRIPTS}/testbed-shell"]
-            status = self.enter(*there, command=shell, on_terminal=sys.stdin.isatty())
-        finally:
-            if status > 128:
-                # A terminal that is closed ends the engine's program, but not the shell behind it.
-                attempt(self._close())
+            with terminal.taken() as on_terminal:
+                status = self.enter(*there, command=shell, on_terminal=on_terminal)
+        except Interrupted:
+            # A terminal that is closed ends the engine's program, but not the shell behind it.
+            signals.shield()
+            attempt(self._closing(), patience=_PATIENCE)
+            raise
         if not self.running:
             raise WommError(
                 f"the container has ended under the shell; what was done in it is kept ({self.name})",
@@ -71,9 +72,12 @@ class Bed(Container):
             ) from failure
 
     def changes(self) -> dict[str, str | None]:
-        """What jobs will find exported (None: unset) beside the image's own environment."""
-        done = attempt(self._exec("--user", "0:0", command=["cat", environment.FILE]))
-        return environment.decode(done.stdout) if done.status == 0 else {}
+        """What jobs will find exported (None: unset) beside the image's own environment.
+
+        Raises WommError if the engine doesn't answer: there could be a secret in it.
+        """
+        look = f"[ ! -f {environment.FILE} ] || cat {environment.FILE}"
+        return environment.decode(run(self._exec("--user", "0:0", command=["sh", "-c", look])).stdout)
 
     def likely_secrets(self, known: Mapping[str, str | None] | None = None) -> list[str]:
         """The names of what it exports, beside what is `known`, that look like secrets."""
@@ -83,8 +87,10 @@ class Bed(Container):
         )
 
     def has(self, program: str) -> bool:
-        """Whether jobs will find this program."""
-        return probe(self._exec("--user", "0:0", command=["sh", "-c", f"command -v {program}"]))
+        """Whether jobs will find this program. Raises WommError if the engine doesn't answer."""
+        # A word for each answer: an engine's own status 1 is neither.
+        look = f"command -v {program} >/dev/null && echo yes || echo no"
+        return run(self._exec("--user", "0:0", command=["sh", "-c", look])).text.strip() == "yes"
 
     def install(self, program: str) -> None:
         """Install what every image needs, with its own package manager. Raises WommError."""
@@ -99,11 +105,21 @@ class Bed(Container):
         left = {name: value for name, value in self.changes().items() if name not in names}
         self._run_as_root(environment.encode(left), "-c", f"cat >{environment.FILE}")
 
-    def save(self, tag: str) -> None:
-        """Make the image `tag` of it, and remove the container. Shells that are open are ended first."""
+    def close(self) -> None:
+        """End the shells that are open, one in another terminal, too: what they export changes no more."""
         self.make_ready()
-        run(self._close())
+        run(self._closing())
+
+    def save(self, tag: str) -> None:
+        """Make the image `tag` of it, once it is closed, and remove the container."""
         run(self.engine.argv("stop", "--time", "5", self.name))
+        progress(f"womm: saving {tag}")
+        self.commit(tag)
+        run(self.engine.argv("tag", tag, local_name(self.directory, "saved")))
+        self.discard()
+
+    def commit(self, tag: str) -> None:
+        """Make the image `tag` of what is in it now; it need not run."""
         # As pods need it, whatever the base had.
         changes = [
             "ENTRYPOINT []",
@@ -111,13 +127,10 @@ class Bed(Container):
             f"USER {self.account.uid}:{self.account.gid}",
             "WORKDIR /",
         ]
-        progress(f"womm: saving {tag}")
         run(self.engine.argv("commit", *(f"--change={c}" for c in changes), self.name, tag))
         # What a commit says of a variable that the container has counts for nothing.
         if given := self.withdrawn_proxies():
             restore(self.engine, tag, given)
-        run(self.engine.argv("tag", tag, local_name(self.directory, "saved")))
-        self.discard()
 
     def discard(self) -> None:
         """Throw the container away, and the images that it was made from."""
@@ -149,9 +162,10 @@ class Bed(Container):
     def _exec(self, *options: str, command: Sequence[str]) -> list[str]:
         return self.exec("--workdir", self.directory, *options, command=command)
 
-    def _close(self) -> list[str]:
+    def _closing(self) -> list[str]:
         account = self.account
         close = [f"{_SCRIPTS}/testbed-close", str(account.uid), str(account.gid), account.home]
+        close.append(self.directory)
         return self._exec("--user", "0:0", command=close)
 
 
@@ -179,10 +193,15 @@ def open_bed(
     # The image has all that the container has, too: nothing of the base's own life shall go on in pods.
     words = ["--label", f"{BY}={by}", "--stop-signal", "SIGTERM", "--user", "0:0"]
     words += ["--tmpfs", f"{_SCRIPTS}:exec,suid,mode=0755"]
-    root = mounts.host_root(Path("/proc/self/mountinfo").read_text("utf-8"), directory, account.home)
+    mounted = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+    root = mounts.host_root(mounted, directory, account.home)
     # Without what only some engines allow: the machine's root, seen from podman without root.
     for extra in [root, []] if root else [[]]:
-        done = bed.start(image, *words, *extra, platform=platform)
+        done = bed.create(image, *words, *extra, platform=platform)
+        if done.status != 0:
+            # There is none, or one of that name that is not ours: it may hold somebody's work.
+            continue
+        done = bed.start()
         if done.status == 0:
             break
         bed.remove()

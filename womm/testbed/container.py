@@ -33,12 +33,14 @@ class Container:
     directory: str
     name: str
 
-    def start(self, image: str, *options: str, platform: str = "", env: Mapping[str, str] = _NOTHING) -> Done:
+    def create(
+        self, image: str, *options: str, platform: str = "", env: Mapping[str, str] = _NOTHING
+    ) -> Done:
         """Try to make it of `image`, with the engine's `options`; its process 1 is as a pod's.
 
         `env` is added to the engine's program's own environment.
         """
-        words = ["--detach", "--name", self.name, "--label", f"{DIRECTORY}={self.directory}"]
+        words = ["--name", self.name, "--label", f"{DIRECTORY}={self.directory}"]
         words += ["--no-healthcheck", "--workdir", "/", "--security-opt", "label=disable"]
         words += ["--platform", platform] if platform else []
         if self.engine.name == "podman":
@@ -51,13 +53,18 @@ class Container:
         # No entrypoint at all: docker's commit can change one, but not take it away.
         program = ["--entrypoint", "", image, "perl", "-e", script("pod-init.pl")]
         # Ctrl-C comes to us, who see it to its end.
-        return attempt(self.engine.argv("run", *words, *options, *program), env=env, detached=True)
+        return attempt(self.engine.argv("create", *words, *options, *program), env=env, detached=True)
+
+    def start(self, env: Mapping[str, str] = _NOTHING) -> Done:
+        """Try to start it. `env`: see create."""
+        return attempt(self.engine.argv("start", self.name), env=env, detached=True)
 
     def refused(self, done: Done) -> WommError:
         """The error for a start that failed."""
         said = done.stderr.decode(errors="replace").strip()
         return WommError(
-            f"the container can't be started: {said}", f"can `{self.engine.name} run` mount {self.directory}?"
+            f"the container can't be started: {said}",
+            f"can `{self.engine.name} create` mount {self.directory}?",
         )
 
     def exec(self, *options: str, command: Sequence[str]) -> list[str]:
@@ -76,7 +83,7 @@ class Container:
     ) -> int:
         """Let the user in: run `command` as him, with his own streams; returns its status.
 
-        An engine's program that a signal ends may leave the command behind. `env`: see start.
+        An engine's program that a signal ends may leave the command behind. `env`: see create.
         """
         words = ["--interactive", "--user", f"{self.account.uid}:{self.account.gid}", *self.names]
         if on_terminal:
@@ -91,8 +98,8 @@ class Container:
 
     def withdrawn_proxies(self) -> list[str]:
         """What the variables of proxies that it got from the engine were in its image (NAME=VALUE)."""
-        container = self.engine.inspect("container", self.name)
-        image = self.engine.inspect("image", container["Image"])
+        container = self.engine.known("container", self.name)
+        image = self.engine.known("image", container["Image"])
         own, its = (known["Config"].get("Env") or [] for known in (container, image))
         return proxies.withdrawn(own, its)
 

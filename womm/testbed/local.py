@@ -63,7 +63,9 @@ def _start(container: Container, image: str, platform: str, run_: Run) -> None:
     account = container.account
     options = ["--rm", "--user", f"{account.uid}:{account.gid}", *_AS_IN_PODS]
     run_.undo_later(container.removal)
-    done = container.start(image, *options, platform=platform, env=run_.environment)
+    done = container.create(image, *options, platform=platform, env=run_.environment)
+    if done.status == 0:
+        done = container.start(run_.environment)
     if done.status != 0:
         raise container.refused(done)
     if not container.running:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from womm import signals
 from womm.engine import Engine
 from womm.errors import Interrupted, WommError
 from womm.image import Account
@@ -56,14 +57,7 @@ def make(
     nodes: Sequence[str] = (),
 ) -> None:
     """Make the image `tag`. What a user's own shell has left is never overwritten. Raises WommError."""
-    earlier = kept.find(engine, directory)
-    if earlier is not None:
-        if earlier.by == "shell":
-            raise WommError(
-                "an earlier setup of this directory was not finished; what was done in its shell is kept",
-                "`womm setup` goes on with it, `womm setup --yes --resume` saves it as it is",
-            )
-        kept.discard(engine, directory)
+    kept.make_room(engine, directory)
     platform = foreign_platform(nodes)
     if recipe.dockerfile is not None:
         base_image = build_users(engine, recipe.dockerfile, directory, platform=platform)
@@ -75,9 +69,11 @@ def make(
     bed = open_on(engine, base_image, account, directory, by="run", nodes=nodes)
     try:
         bed.run(recipe.commands)
+        bed.close()
         _leave_out(bed, recipe.secrets)
     except BaseException:
-        # It can be done again.
+        # It can be done again. Not even a Ctrl-C may keep it.
+        signals.shield()
         bed.discard()
         raise
     bed.save(tag)
@@ -90,11 +86,10 @@ def resume(
 
     Raises WommError if nothing is kept.
     """
-    earlier = kept.find(engine, directory)
-    if earlier is None:
-        raise WommError("no earlier setup of this directory has left anything", "womm setup --yes")
-    if earlier.container:
+    if kept.demand(engine, directory).container:
         bed = kept.resume(engine, account, directory)
+        # First: a shell that still lives (the engine's connection was lost) saves its variables at its end.
+        bed.close()
         _leave_out(bed, secrets)
         bed.save(tag)
     else:
@@ -109,25 +104,33 @@ def _leave_out(bed: Bed, secrets: Sequence[str]) -> None:
         warn("→ --keep-secret NAME lets one in")
 
 
-def publish(engine: Engine, tag: str, directory: str, nodes: Sequence[str] = ()) -> tuple[str, str]:
-    """Push the image, which is kept until then; returns its name by digest, and its architecture."""
-    arch = engine.architecture(tag)
-    if nodes and arch not in nodes:
-        warn(f"the image is for {arch}, and the nodes are {', '.join(sorted(set(nodes)))}: no pod will run")
+def publish(
+    engine: Engine, tag: str, directory: str, note: Callable[[str, str], None], nodes: Sequence[str] = ()
+) -> None:
+    """Push the image, and have `note` write down its name by digest and its architecture.
+
+    It is kept until then. Raises WommError.
+    """
     saved = local_name(directory, "saved")
-    is_kept = bool(engine.inspect("image", saved))
+    # Unless the engine says that there is none: a plain base is made again as fast.
+    again = _AGAIN
     try:
-        name = engine.push(tag)
+        again = _AGAIN if engine.inspect("image", saved) else ""
+        arch = engine.architecture(tag)
+        if nodes and arch not in nodes:
+            told = ", ".join(sorted(set(nodes)))
+            warn(f"the image is for {arch}, and the nodes are {told}: no pod will run")
+        elif not nodes:
+            progress(f"womm: the image is for {arch}, and you may not see whether the nodes are, too")
+        note(engine.push(tag), arch)
     except Interrupted:
-        if is_kept:
-            warn(_AGAIN)
+        if again:
+            warn(again)
         raise
     except WommError as failure:
-        if is_kept:
-            raise WommError(failure.message, f"{failure.hint}; {_AGAIN}") from failure
-        raise
+        hint = "; ".join(filter(None, (failure.hint, again)))
+        raise WommError(failure.message, hint) from failure
     engine.drop("image", "rm", saved)
-    return name, arch
 
 
 def node_architectures(kube: Kube) -> list[str]:

@@ -36,6 +36,8 @@ def _places(mountinfo: str) -> list[str]:
         fields, _, (kind, *_rest) = (part.split() for part in line.partition(" - "))
         place = re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), fields[4])
         other = any(place == path or place.startswith(f"{path}/") for path in _OTHERS)
+        # A name that is no UTF-8 can't be said to an engine.
+        other = other or any("\udc80" <= c <= "\udcff" for c in place)
         if place != "/" and _KINDS.match(kind) and not other and place not in found:
             found.append(place)
     return sorted(found)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from womm import config
-from womm.config import Project
 from womm.output import progress
 from womm.testbed import kept, make
 from womm.wizard import notes
@@ -11,41 +12,39 @@ from womm.wizard.order import KEEP, RESUME, SHELL, Order
 from womm.wizard.shell import until_it_works
 
 
-def carry_out(order: Order, asking: bool) -> Project | None:
-    """Do it; None if the user has kept his work for later or thrown it away, and nothing is changed.
+def carry_out(order: Order, asking: bool) -> None:
+    """Do it, unless the user keeps his work for later or throws it away: nothing is changed then.
 
     Raises WommError; what was installed, and an image that was made, are kept then.
     """
     engine, directory = order.engine, order.directory
     if order.way == KEEP:
         assert order.earlier is not None
-        return _saved(order, order.earlier.image, order.earlier.arch)
+        _save(order, order.earlier.image, order.earlier.arch)
+        return
     if order.afresh:
         kept.discard(engine, directory)
     nodes = make.node_architectures(order.kube)
     if order.way == SHELL or (order.way == RESUME and asking and _has_container(order)):
-        notes.write(directory, order.answers)
+        notes.write(order)
         if not until_it_works(order, nodes):
             if not _has_container(order):
                 notes.drop(directory)
-            return None
+            return
     elif order.way == RESUME:
         make.resume(engine, order.tag, order.account, directory, secrets=order.flags.recipe.secrets)
     else:
         make.make(
             engine, order.tag, order.base, order.account, directory, recipe=order.flags.recipe, nodes=nodes
         )
-    notes.write(directory, order.answers)
-    published = make.publish(engine, order.tag, directory, nodes)
+    notes.write(order)
+    make.publish(engine, order.tag, directory, partial(_save, order), nodes)
     notes.drop(directory)
-    return _saved(order, *published)
 
 
-def _saved(order: Order, image: str, arch: str) -> Project:
-    project = order.project(image, arch)
-    path = config.save(project)
+def _save(order: Order, image: str, arch: str) -> None:
+    path = config.save(order.project(image, arch))
     progress(f"womm: set up ({path}). Now: womm parallel --kube-pods 3 -- COMMAND …")
-    return project
 
 
 def _has_container(order: Order) -> bool:

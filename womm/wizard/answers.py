@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 
 from womm import registries
-from womm.checks.finding import MISSING, OK, Finding
+from womm.checks.finding import MISSING, NOTE, OK, Finding
 from womm.config import COPIES, Project
 from womm.prompts import Choice
 
@@ -120,10 +120,14 @@ def verdicts(lacks: str = "") -> list[Choice]:
     ]
 
 
-def leftovers(saved: bool) -> list[Choice]:
-    """What there is to do with what an earlier setup has left: a shell, or (`saved`) an image not pushed."""
+def leftovers(saved: bool, begins: bool = False) -> list[Choice]:
+    """What there is to do with what an earlier setup has left: a shell, or (`saved`) an image not pushed.
+
+    `begins`: the command line says what is to be done from the beginning.
+    """
+    barred = "--run and --dockerfile begin anew" if begins else ""
     return [
-        Choice(RESUME, "go on with it", "push its image" if saved else "open its shell again"),
+        Choice(RESUME, "go on with it", "push its image" if saved else "open its shell again", barred),
         Choice(AFRESH, "begin anew", "what was installed then is lost"),
         Choice(NEVER_MIND, "never mind", "it is kept"),
     ]
@@ -136,6 +140,13 @@ def stopping(findings: Iterable[Finding], share: str | None) -> list[Finding]:
     # Without kubectl nothing is known of the cluster.
     unknown = "cluster" if any(found.name == "kubectl" for found in missing) else ""
     return [found for found in missing if found.name != unknown]
+
+
+def lacking(findings: Iterable[Finding], share: str | None) -> list[Finding]:
+    """What is missing and stops nothing yet: a question may mend it, or another share needs it not."""
+    copies = ("rsync", "server") if share is None or share in COPIES else ()
+    names = (*_ESSENTIAL, *copies)
+    return [found for found in findings if found.name in names and found.state in (MISSING, NOTE)]
 
 
 def eager_lacks(findings: Iterable[Finding]) -> tuple[str, Sequence[Finding]]:
@@ -152,6 +163,15 @@ def base_complaint(name: str) -> str:
     return "" if re.fullmatch(r"[A-Za-z0-9][\w./:@-]*", name, re.ASCII) else "for example debian:12"
 
 
-def is_public(prefix: str) -> bool:
-    """Whether images would go to the engine's default registry, where all may look: no host is named."""
-    return bool(prefix) and not registries.host(prefix)
+def secret_complaint(name: str) -> str:
+    """What is wrong with the name of a Secret; "" if nothing is, or if there is none."""
+    fine = re.fullmatch(r"([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?", name.strip())
+    return "" if fine else "small letters, digits, dots and hyphens"
+
+
+def is_public(name: str) -> bool:
+    """Whether an image, or all of a prefix, would go to the engine's default registry: no host is named.
+
+    There all may look.
+    """
+    return bool(name) and not registries.host(name)

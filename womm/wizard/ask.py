@@ -52,11 +52,12 @@ def changed(earlier: Project) -> list[str]:
     return prompts.several("What shall change? (nothing marked: all is kept)", answers.parts(earlier))
 
 
-def leftover(saved: bool) -> str:
-    """What to do with what an earlier setup has left. Raises NeverMind."""
+def leftover(saved: bool, begins: bool) -> str:
+    """What to do with what an earlier setup has left; see answers.leftovers. Raises NeverMind."""
     what = "its image is not pushed yet" if saved else "what was installed in its shell is kept"
     progress(f"womm: an earlier setup of this directory was not finished; {what}")
-    answer = prompts.select("Go on with it?", answers.leftovers(saved), answers.RESUME)
+    usual = answers.NEVER_MIND if begins else answers.RESUME
+    answer = prompts.select("Go on with it?", answers.leftovers(saved, begins), usual)
     return _or_never_mind(answer)
 
 
@@ -67,9 +68,12 @@ def complete(given: Answers, scene: Scene, try_out: Callable[[str], None]) -> tu
     """
     share = given.share or _share(scene)
     kube, findings = _place(given, scene)
-    if share in COPIES:
+    if share in COPIES and findings is not scene.findings:
+        # Of the place that was looked at first it has been told.
         tell(answers.eager_lacks(findings)[1])
-    secret = _secret(kube) if given.pull_secret is None else given.pull_secret
+    secret = given.pull_secret
+    if secret is None:
+        secret = _secret(kube, scene.usual.pull_secret or "")
     base = given.base_image or prompts.text(
         "Base image", scene.usual.base_image or "", answers.base_complaint
     )
@@ -107,7 +111,8 @@ def _place(given: Answers, scene: Scene) -> tuple[Kube, Sequence[Finding]]:
         if not lacking:
             return kube, findings
         tell(lacking)
-        if given.context and given.namespace:
+        if given.namespace and (given.context or len(contexts(usual.kubeconfig)) < 2):
+            # Nothing was asked, so nothing would change.
             raise WommError("the cluster can't be used so", "another --context or --namespace")
 
 
@@ -122,15 +127,16 @@ def _empty(line: str) -> str:
     return "" if line.strip() else "a name, please"
 
 
-def _secret(kube: Kube) -> str:
-    # Where they can't be listed, or there are none, there is nothing to choose.
+def _secret(kube: Kube, usual: str) -> str:
+    # Where there are none, there is nothing to choose. Few users may list them: such a one says a name.
     names: list[str] = []
     for kind in ("dockerconfigjson", "dockercfg"):
         selector = f"type=kubernetes.io/{kind}"
         try:
             found = kube.run("get", "secrets", "--field-selector", selector, "--output", "name").text
         except WommError:
-            return ""
+            question = "Image pull secret, if the image needs one (its name, or nothing)"
+            return prompts.text(question, usual, answers.secret_complaint).strip()
         names += [line.removeprefix("secret/") for line in found.split()]
     if not names:
         return ""

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from womm import here, image
 from womm.checks.finding import Finding
+from womm.checks.survey import preflight
 from womm.config import COPIES
 from womm.errors import WommError
 from womm.kubectl import Kube, KubeChoice, contexts, resolve
-from womm.output import progress
+from womm.output import progress, warn
 from womm.testbed import kept
 from womm.wizard import answers, ask, notes, sharing
 from womm.wizard.answers import Answers
@@ -32,6 +33,17 @@ def check_flags(flags: Flags, directory: str, usual: Answers, asking: bool) -> N
             f"--prefix {given.prefix} names no host: the engine's default registry is public",
             "--prefix HOST/…: say the registry's host, even if you mean that one",
         )
+    if flags.image and not flags.load and answers.is_public(flags.image):
+        raise WommError(
+            f"--image {flags.image} names no host: the engine's default registry is public",
+            "--image HOST/…: say the registry's host, even if you mean that one; or --load COMMAND",
+        )
+    if flags.resume and flags.recipe:
+        raise WommError(
+            "--resume goes on with what is kept, and --run and --dockerfile begin anew", "give one of them"
+        )
+    if flags.recipe.dockerfile is not None and not flags.recipe.dockerfile.is_file():
+        raise WommError(f"there is no file {flags.recipe.dockerfile}", "--dockerfile FILE")
     if asking:
         return
     # A pull secret is asked for only where there are some, and kubectl has its own defaults.
@@ -67,6 +79,9 @@ def check_findings(
 
 def by_flags(flags: Flags, scene: Scene) -> Order:
     """Complete the order without a question. Raises WommError."""
+    if flags.resume:
+        kept.demand(scene.engine, scene.directory)
+        flags, scene = _resumed(flags, scene)
     complete = flags.given.over(scene.usual)
     if complete.share in COPIES:
         ask.tell(answers.eager_lacks(scene.findings)[1])
@@ -74,6 +89,8 @@ def by_flags(flags: Flags, scene: Scene) -> Order:
     if scene.earlier is not None and not flags.about_image and is_of(scene.earlier, scene.account):
         way = KEEP
         progress(f"womm: the image is kept ({scene.earlier.image}); --base-image or --run make another")
+    if way == COMMANDS:
+        _tell_of_loss(flags, scene)
     limit = _limit(flags, scene, complete.share, asking=False)
     order = _order(flags, scene, complete, resolve(scene.choice), way, limit=limit)
     if way != KEEP:
@@ -83,17 +100,20 @@ def by_flags(flags: Flags, scene: Scene) -> Order:
 
 def by_questions(flags: Flags, scene: Scene) -> Order:
     """Complete the order with the user. Raises NeverMind, and WommError."""
-    given, earlier = flags.given, scene.earlier
+    earlier = scene.earlier
     way = COMMANDS if flags.recipe else SHELL
     left = kept.find(scene.engine, scene.directory)
     afresh = False
     if flags.resume:
+        left = kept.demand(scene.engine, scene.directory)
         way = RESUME
-    elif left is not None and left.by == "shell":
-        afresh = ask.leftover(saved=not left.container) == answers.AFRESH
+    elif left is not None and (left.by == "shell" or (left.image and not flags.recipe)):
+        afresh = ask.leftover(not left.container, bool(flags.recipe)) == answers.AFRESH
         way = way if afresh else RESUME
+    given = flags.given
     if way == RESUME:
-        given = given.over(notes.read(scene.directory))
+        flags, scene = _resumed(flags, scene)
+        given = flags.given.over(notes.read(scene.directory).answers)
     base = None
     if earlier is not None:
         changed = ask.changed(earlier) if way == SHELL else []
@@ -104,6 +124,8 @@ def by_questions(flags: Flags, scene: Scene) -> Order:
             base = earlier.image
         elif way == SHELL and not {answers.BASE} & set(changed) and not flags.about_image:
             way = KEEP if is_of(earlier, scene.account) else SHELL
+        if way in (SHELL, COMMANDS) and not {answers.BASE, answers.IMAGE} & set(changed):
+            _tell_of_loss(flags, scene)
     if flags.recipe.dockerfile is not None:
         given = given.over(Answers(base_image=scene.usual.base_image))
     refused = way == RESUME and not (left is not None and left.container)
@@ -119,6 +141,28 @@ def by_questions(flags: Flags, scene: Scene) -> Order:
     limit = _limit(flags, scene, complete.share, asking=True)
     order = _order(flags, scene, complete, kube, way, limit=limit)
     return replace(order, base=base or order.base, afresh=afresh)
+
+
+def _tell_of_loss(flags: Flags, scene: Scene) -> None:
+    # Nothing says by whose hands the image that there is was made; but who names another base means it.
+    earlier = scene.earlier
+    if earlier is not None and flags.given.base_image in (None, earlier.base_image):
+        warn(f"a new image takes the place of {earlier.image}: what was installed by hand is not in it")
+        warn(f"→ --base-image {earlier.image} would build on it")
+
+
+def _resumed(flags: Flags, scene: Scene) -> tuple[Flags, Scene]:
+    # With all that the setup that is gone on with was told.
+    noted, choice, earlier = notes.read(scene.directory), scene.choice, scene.earlier
+    flags = noted.complete(flags)
+    account = here.account(as_root=True) if noted.as_root else scene.account
+    scene = replace(scene, account=account, engine=replace(scene.engine, load=flags.load))
+    others = (None, noted.kubeconfig, earlier.kubeconfig if earlier is not None else None)
+    if choice.kubeconfig in others and choice.kubeconfig != noted.kubeconfig:
+        given = flags.given.over(noted.answers)
+        choice = KubeChoice(given.namespace, given.context, noted.kubeconfig)
+        scene = replace(scene, choice=choice, findings=preflight(choice, scene.engine.name))
+    return flags, scene
 
 
 def _limit(flags: Flags, scene: Scene, share: str | None, asking: bool) -> int:

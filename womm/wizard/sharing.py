@@ -32,10 +32,21 @@ def agree(directory: Path, given: int | None, earlier: Project | None, asking: b
     if here.holds_home(str(directory)) and given is None and not was_copied:
         _home(directory, asking)
     look = look_at(directory)
+    written = False
     if not os.path.lexists(directory / ignore.FILE) and (found := spare(look.entries)):
-        look = _suggest(directory, look, found, asking)
+        written = _suggest(directory, found, asking)
+    try:
+        return _permit(directory, look_at(directory) if written else look, permitted(given, earlier), asking)
+    except BaseException:
+        # It is said then that nothing is changed.
+        if written:
+            (directory / ignore.FILE).unlink(missing_ok=True)
+        raise
+
+
+def _permit(directory: Path, look: Look, most: int, asking: bool) -> int:
+    # See agree; `most` bytes are permitted already.
     _tell(directory, look)
-    most = permitted(given, earlier)
     if look.size <= most:
         return most
     if not asking:
@@ -60,18 +71,18 @@ def _home(directory: Path, asking: bool) -> None:
         raise NeverMind
 
 
-def _suggest(directory: Path, look: Look, found: Mapping[bytes, int], asking: bool) -> Look:
+def _suggest(directory: Path, found: Mapping[bytes, int], asking: bool) -> bool:
+    # Returns whether it has written an ignore file.
     text = ignore.rules(found)
     named = _few([f"{_text(name)} ({sizes.shown(size)})" for name, size in found.items()])
     if not asking:
         rule = text.partition(b"\n")[0]
         progress(f"womm: pods get {named}, too; a line in {ignore.FILE} leaves one out: {_text(rule)}")
-        return look
+        return False
     warn(f"jobs seldom need {named}")
     if not prompts.confirm(f"Leave that out of the copy (write {ignore.FILE})?"):
-        return look
-    ignore.write(directory, text)
-    return look_at(directory)
+        return False
+    return ignore.write(directory, text)
 
 
 def _tell(directory: Path, look: Look) -> None:

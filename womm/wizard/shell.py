@@ -39,6 +39,8 @@ def until_it_works(order: Order, nodes: Sequence[str]) -> bool:
         if verdict == answers.LATER_ON:
             progress(f"womm: {_KEPT}")
             return False
+        # Another terminal's shell would save its variables after they have been looked at.
+        bed.close()
         secrets = [name for name in bed.likely_secrets(known) if name not in order.flags.recipe.secrets]
         if secrets:
             chosen = _which(secrets)
@@ -56,6 +58,7 @@ def until_it_works(order: Order, nodes: Sequence[str]) -> bool:
 def _bed(order: Order, nodes: Sequence[str]) -> Bed:
     if order.way == RESUME:
         return kept.resume(order.engine, order.account, order.directory)
+    kept.make_room(order.engine, order.directory)
     progress(f"womm: getting {order.base} ready")
     return make.open_on(order.engine, order.base, order.account, order.directory, by="shell", nodes=nodes)
 
