@@ -224,7 +224,7 @@ def test_a_directory_of_somebody_elses_making_is_told_and_nothing_is_asked(
 def test_no_question_to_the_cluster_takes_longer_than_a_check_may(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float] = []
 
-    def attempt(*_: str, patience: float) -> Done:
+    def attempt(*_: str, patience: float, **_more: object) -> Done:
         asked.append(patience)
         return Done(0, b'{"items": []}', b"")
 

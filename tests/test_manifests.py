@@ -221,7 +221,7 @@ def test_braces_in_values_are_not_evaluated() -> None:
         assert annotations["womm.dev/command"] == text
 
 
-def test_every_value_in_the_templates_passes_the_quoting_filter() -> None:
+def test_every_value_in_the_templates_of_yaml_passes_the_quoting_filter() -> None:
     #: Numbers that the specs hold as such, and macros of the templates, which quote inside.
     exempt = {"port", "task.pods", "task.uid", "task.gid", "labels()", "unprivileged()"}
     macros = ("resources(task)", "access(task)", "unprivileged()")
@@ -230,7 +230,7 @@ def test_every_value_in_the_templates_passes_the_quoting_filter() -> None:
     exempt.add("right.reason")
     expressions = [
         expression.strip()
-        for template in sorted(TEMPLATES.glob("*.j2"))
+        for template in sorted(TEMPLATES.glob("*.yaml.j2"))
         for expression in re.findall(r"\{\{(.*?)\}\}", template.read_text(encoding="utf-8"), re.DOTALL)
     ]
     assert len(expressions) > 20
