@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from womm.errors import WommError
 
 _LETTERS = "kMGTPE"
 _SIZE = re.compile(rf"([0-9]{{1,15}}(?:\.[0-9]{{1,9}})?) ?([{_LETTERS}]?)(i?)B?", re.IGNORECASE)
 _MEBI = 1 << 20
-_QUANTITY = re.compile(r"([0-9.]+(?:[eE][-+]?[0-9]+)?)(?:([KMGTPE])i|([numkMGTPE]))?")
+# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/ (1e3 has no unit, 1E has.)
+_QUANTITY = re.compile(r"([0-9.]+(?:[eE][-+]?[0-9]{1,3})?)([A-Za-z]*)")
+_UNITS = {"": Fraction(1), "n": Fraction(1, 10**9), "u": Fraction(1, 10**6), "m": Fraction(1, 1000)}
+_UNITS |= {unit: Fraction(1000**power) for power, unit in enumerate(_LETTERS, 1)}
+_UNITS |= {f"{unit}i": Fraction(1024**power) for power, unit in enumerate(_LETTERS.upper(), 1)}
 
 
 def parse(name: str, text: str) -> int:
@@ -37,12 +42,9 @@ def quantity(size: int) -> str:
     return f"{-(-size // _MEBI)}Mi"
 
 
-def amount(quantity: str) -> float:
+def amount(quantity: str) -> Fraction:
     """The number that a Kubernetes quantity (500m, 1Gi, 2e3) means. Raises ValueError for what is none."""
     match = _QUANTITY.fullmatch(quantity)
-    if match is None:
+    if match is None or match[2] not in _UNITS:
         raise ValueError(f"not a quantity: {quantity!r}")
-    number, binary, decimal = match.groups()
-    if binary:
-        return float(number) * float(1024 ** ("KMGTPE".find(binary) + 1))
-    return float(number) * 1000.0 ** ("num kMGTPE".find(decimal) - 3 if decimal else 0)
+    return Fraction(match[1]) * _UNITS[match[2]]

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
+from womm import sizes
 from womm.checks.finding import NOTE, OK, Finding
 
 # What a task takes. Of other things, load balancers say, a namespace may well be given none.
 _OURS = re.compile(
     r"(count/)?(pods|secrets|deployments\.apps|replicasets\.apps)|((requests|limits)\.)?(cpu|memory)"
 )
-# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
-_UNITS = {"": Decimal(1), "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3")}
-_UNITS |= {unit: Decimal(1000) ** power for power, unit in enumerate("kMGTPE", 1)}
-_UNITS |= {f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", 1)}
 
 
 def finding(quotas: Sequence[Mapping[str, Any]]) -> Finding:
@@ -33,16 +29,10 @@ def finding(quotas: Sequence[Mapping[str, Any]]) -> Finding:
         for name, hard in status.get("hard", {}).items():
             used = status.get("used", {}).get(name, "0")
             lines.append((name, f"{name} {used} of {hard}{whose}"))
-            if not scoped and _OURS.fullmatch(name) and _amount(used) >= _amount(hard):
+            if not scoped and _OURS.fullmatch(name) and sizes.amount(used) >= sizes.amount(hard):
                 gone.add(name)
     text = f"used: {', '.join(line for _, line in sorted(lines, key=lambda line: line[0]))}"
     if not gone:
         return Finding("quota", OK, text)
     fix = "jobs wait until something else ends (`kubectl get pods`); an administrator may raise it"
     return Finding("quota", NOTE, f"nothing is left of {', '.join(sorted(gone))}; {text}", fix)
-
-
-def _amount(quantity: str) -> Decimal:
-    # "1e3" is one without a unit, "1E" a large one.
-    match = re.fullmatch(r"([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)([A-Za-z]*)", str(quantity))
-    return Decimal(match[1]) * _UNITS.get(match[2], 1) if match else Decimal(0)
