@@ -102,6 +102,19 @@ class Record:
         self.again = self._stays and joblog.once_more(rows, failed, more)
 
 
+def keep(task: str, content: bytes, notes: bytes) -> Path | None:
+    """Keep the joblog of a task that ran elsewhere, and what was noted about it. None where there is no place."""
+    path = directory() / f"{task}{_LOG}"
+    with contextlib.suppress(OSError, WommError):
+        if not path.exists():
+            _new(task)
+        path.write_bytes(content)
+        with _private(path.with_suffix(_PLACES), os.O_TRUNC) as descriptor:
+            os.write(descriptor, notes)
+        return path
+    return None
+
+
 def directory() -> Path:
     """Where they are kept. Raises WommError without a home."""
     return trust.directory() / "joblogs"

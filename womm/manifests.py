@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from womm import __version__, rights
 from womm.errors import WommError
 from womm.files import SCRIPTS
+from womm.tasks.detached import WORK
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -79,6 +80,25 @@ class TaskSpec:
 
 
 @dataclass(frozen=True)
+class CoordinatorSpec:
+    """The coordinator of a task that runs on without its user: its namespace, its image, and what it may take."""
+
+    task: str
+    namespace: str
+    image: str
+    arch: str = ""
+    pull_secret: str | None = None
+    cpu: str = "200m"
+    memory: str = "128Mi"
+    memory_limit: str = "1Gi"
+
+    @property
+    def name(self) -> str:
+        """The Job's name. Not one of the task's own: its hub may enter every pod that is called so."""
+        return f"womm-async-{self.task}"
+
+
+@dataclass(frozen=True)
 class ServerSpec:
     """The file server of a namespace. `arch` is empty where its image's is not known."""
 
@@ -118,6 +138,16 @@ def task_manifest(task: TaskSpec) -> str:
 def pod_manifest(task: TaskSpec) -> str:
     """One pod as the task's deployment makes them."""
     return _render("pod.yaml.j2", task=task, init=script("pod-init.pl"), alone=True)
+
+
+def coordinator_manifest(task: TaskSpec, coordinator: CoordinatorSpec) -> str:
+    """The Job that sees a task to its end."""
+    return _render("coordinator.yaml.j2", task=task, coordinator=coordinator, work=WORK)
+
+
+def lease_manifest(task: TaskSpec, holder: str, seconds: int, now: str) -> str:
+    """The heartbeat of a task: `now` as Kubernetes writes it, valid for so many seconds."""
+    return _render("lease.yaml.j2", task=task, holder=holder, seconds=seconds, now=now)
 
 
 def server_manifest(server: ServerSpec) -> str:

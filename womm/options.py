@@ -11,6 +11,8 @@ from womm.errors import WommError
 from womm.getopt import Option, Parsed, Table, Token, parse
 from womm.kubectl import KubeChoice
 from womm.retry import Log, log_of
+from womm.tasks import detached
+from womm.tasks.detached import Detached
 from womm.values import Workers
 
 #: What `womm parallel --help` tells: option, its argument, what it means.
@@ -26,6 +28,7 @@ HELP = (
     ("--lost-after", "SECONDS", "a pod that hears nothing for so long kills its jobs (default: 30)"),
     ("--pending-timeout", "TIME", "end if no pod can run for so long (default: 5m; units: s, m, h, d)"),
     ("--transport", "WAY", "to the pods: auto, websocket or exec (default: auto)"),
+    ("--async", "", "come back at once: the task runs on by itself; see womm logs, wait, finish"),
     ("--timeline", "FILE", "at the end draw the jobs, pods × time, into FILE: a page for a browser"),
     ("--namespace", "NAME", "as in kubectl (default: what setup chose)"),
     ("--context", "NAME", "as in kubectl (default: what setup chose)"),
@@ -97,6 +100,8 @@ class ParallelOptions:
     retries: bool = False
     log: Log = Log()
     timeline: str | None = None
+    #: Whether, and how, the task outlives this terminal.
+    detached: Detached | None = None
 
 
 def split(arguments: Sequence[str], table: Table, environ: Mapping[str, str]) -> ParallelOptions:
@@ -121,6 +126,7 @@ def split(arguments: Sequence[str], table: Table, environ: Mapping[str, str]) ->
     jobs = [token for token in theirs if _is_jobs(token)]
     named = {name for token in theirs for name in token.option.names}
     local = values.count("--local-procs", _last(ours, "local-procs") or "0", least=0)
+    apart = _detached(theirs, parsed.rest, ours) if "async" in ours else None
     workers = Workers(
         command=("parallel", "--", *parsed.rest) if parsed.terminated else ("parallel", "--retry-failed"),
         pods=values.count("--kube-pods", _last(ours, "kube-pods") or "", least=0 if local else 1),
@@ -148,7 +154,12 @@ def split(arguments: Sequence[str], table: Table, environ: Mapping[str, str]) ->
         retries=not parsed.terminated,
         log=log_of(parsed.tokens),
         timeline=_last(ours, "timeline"),
+        detached=apart,
     )
+
+
+def _detached(theirs: Sequence[Token], rest: Sequence[str], ours: Mapping[str, object]) -> Detached:
+    return detached.understand([t for t in theirs if not _is_jobs(t)], _passed_on, rest, ours)
 
 
 def _last(ours: Mapping[str, list[str]], name: str) -> str | None:

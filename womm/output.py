@@ -49,6 +49,12 @@ def command(argv: Sequence[str | bytes], env: Mapping[str, str], stdin: Path | N
     _to_stderr(f"+ {' '.join(words)}")
 
 
+def debug(line: str) -> None:
+    """Say what only those want to know who see each command."""
+    if _debugging:
+        _to_stderr(f"+ {line}")
+
+
 def is_quiet() -> bool:
     """Whether the user asked for silence."""
     return _quiet

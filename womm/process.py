@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -222,6 +222,67 @@ def listen(
                     hear(chunk)
         status = _wait(process)
         return Done(status, b"", os.pread(complaints.fileno(), _CHUNK, 0))
+
+
+def tap(
+    argv: Sequence[str], hear: Callable[[int, bytes], None], *, env: Mapping[str, str] | None = None
+) -> int:
+    """Run `argv` to its end, and call `hear(1, …)` with what it prints, `hear(2, …)` with what it complains of.
+
+    As it comes. Returns its exit status (128+n). An exception ends it as it ends foreground's.
+    """
+    output.command(argv, env or {})
+    whole = {**os.environ, **(env or {})}
+    with _attended(
+        [tool(argv[0]), *argv[1:]],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=whole,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        with process.stdout as out, process.stderr as err:
+            numbers = {out.fileno(): 1, err.fileno(): 2}
+            while numbers:
+                signals.check()
+                for descriptor in select.select(list(numbers), [], [], _LULL)[0]:
+                    if chunk := os.read(descriptor, _CHUNK):
+                        hear(numbers[descriptor], chunk)
+                    else:
+                        del numbers[descriptor]
+        return _wait(process)
+
+
+def pour(
+    argv: Sequence[str],
+    chunks: Iterable[bytes] = (),
+    *,
+    env: Mapping[str, str] | None = None,
+    into: Path | None = None,
+) -> Done:
+    """Run `argv` to its end with `chunks` as its stdin, taken as it reads them; return what it left.
+
+    What it prints may be long with `into`, the file that is then made of it. An exception, of `chunks` too, ends
+    it as it ends foreground's.
+    """
+    output.command(argv, env or {})
+    whole = {**os.environ, **(env or {})}
+    with (
+        tempfile.TemporaryFile() if into is None else into.open("w+b") as said,
+        tempfile.TemporaryFile() as complaints,
+        _attended(
+            [tool(argv[0]), *argv[1:]], stdin=subprocess.PIPE, stdout=said, stderr=complaints, env=whole
+        ) as process,
+    ):
+        assert process.stdin is not None
+        # Its end tells why it reads no more.
+        with contextlib.suppress(BrokenPipeError), process.stdin as stream:
+            for chunk in chunks:
+                stream.write(chunk)
+        status = _wait(process)
+        printed = os.pread(said.fileno(), _CHUNK, 0) if into is None else b""
+        return Done(status, printed, os.pread(complaints.fileno(), _CHUNK, 0))
 
 
 def foreground(

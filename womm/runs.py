@@ -17,6 +17,7 @@ import shlex
 import shutil
 import stat
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -49,11 +50,13 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 class Run:
     """One run: `task` is its id (8 letters), `path` its private directory."""
 
-    def __init__(self) -> None:
-        self.task = new_id()
+    def __init__(self, task: str | None = None) -> None:
+        self.task = task or new_id()
         directory = runs_directory()
         self.path = directory / self.task
         self._undo: list[tuple[list[str], Callable[[], None]]] = []
+        # The heartbeat's thread adds to it, too.
+        self._writing = threading.Lock()
         # The shell that the next womm is called in may have another one.
         self._kubeconfig = _absolute(os.environ.get("KUBECONFIG", ""))
         with _exclusively(directory):
@@ -82,13 +85,21 @@ class Run:
 
         If this client dies before, a later womm runs it.
         """
-        self._undo.append((list(argv), then))
-        self._write_undo()
+        with self._writing:
+            self._undo.append((list(argv), then))
+            self._write_undo()
 
     def forget(self, argv: Sequence[str]) -> None:
         """`argv` need not be run any more."""
-        self._undo = [step for step in self._undo if step[0] != list(argv)]
-        self._write_undo()
+        with self._writing:
+            self._undo = [step for step in self._undo if step[0] != list(argv)]
+            self._write_undo()
+
+    def forget_all(self) -> None:
+        """Nothing of what was recorded need be run any more."""
+        with self._writing:
+            self._undo = []
+            self._write_undo()
 
     def take_back(self) -> None:
         """Run what was recorded, side by side: each program takes its time. What fails is told, and kept."""

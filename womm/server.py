@@ -41,6 +41,11 @@ def script(verb: str, task: str, key: str) -> tuple[str, ...]:
     return (_SCRIPT, verb, task, key)
 
 
+def task_script(verb: str, task: str, *words: str) -> tuple[str, ...]:
+    """What is run there for a task that runs on without its user."""
+    return ("/opt/womm/scripts/server-task", verb, task, *words)
+
+
 def closing(kube: Kube, pod: str, task: str, key: str) -> list[str]:
     """What ends a task's share, by kubectl alone."""
     return kube.argv("exec", "-i", pod, "-c", CONTAINER, "--", *script("close", task, key))

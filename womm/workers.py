@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,15 +20,18 @@ from womm.output import progress
 from womm.preflight import Preflight
 from womm.process import tool
 from womm.runs import Run, raise_file_limit, sweep
+from womm.server import Server
 from womm.shares import copy, limit
+from womm.shares.copy import Pushed
+from womm.shares.home import Home, expect
 from womm.shares.look import Look, look_at
 from womm.task import create
+from womm.tasks.heartbeat import Heartbeat
 from womm.values import Workers
 
 if TYPE_CHECKING:
     from womm.hub.hub import Hub
     from womm.hub.job import Rules
-    from womm.shares.home import Home
 
 #: The annotation that shows the command is for people: its beginning is enough.
 _SHOWN = 1000
@@ -42,13 +45,17 @@ _SLOW = 3.0
 class Here:
     """Where the task's user is: the directory, what setup remembered of it, the cluster.
 
-    `look` is what a share by copy would send; None where there is none.
+    `look` is what a share by copy would send; None where there is none, and where it is on the file server
+    already, as `share` says. `cpu_limit` is set once the cluster is known to take the task's pods with it.
     """
 
     directory: Path
     project: Project
     kube: Kube
     look: Look | None
+    share: Share | None = None
+    shell: str = ""
+    cpu_limit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,7 @@ def prepare(choice: KubeChoice, workers: Workers, trust: bool) -> Here:
     look = look_at(Path(project.directory)) if project.share in config.COPIES else None
     if look is not None:
         limit.demand(project, look)
-    return Here(directory, project, kube, look)
+    return Here(directory, project, kube, look, shell=os.environ.get("SHELL", ""))
 
 
 @contextmanager
@@ -97,11 +104,11 @@ def taken_back() -> Iterator[ExitStack]:
             slow.start()
 
 
-def new_run(undo: ExitStack) -> Run:
-    """A new run; `undo` takes back what it will have recorded, and ends it."""
+def new_run(undo: ExitStack, task: str | None = None) -> Run:
+    """A new run, of the given task or of a new one; `undo` takes back what it will have recorded, and ends it."""
     # A thing and its undo step are not to be parted by a signal.
     with signals.held():
-        run_ = Run()
+        run_ = Run(task)
         undo.callback(run_.close)
         undo.callback(run_.take_back)
     return run_
@@ -120,29 +127,19 @@ def start(
 
     `ready` is called, in another thread, with the names of the pods that take jobs. Raises WommError.
     """
-    look = here.look
-    found = server.wait_for(here.kube) if look is not None else None
-    others = {found.pod: server.CONTAINER} if found is not None else {}
-    share = None
-    if found is not None and look is not None:
-        back = here.project.share == config.SYNCBACK
-        share = copy.plan(found, Path(here.project.directory), look, back)
-    spec = _spec(run_.task, workers, here, share)
-    preflight = Preflight(here.kube, run_, spec)
-    preflight.start()
-    hub = _hub(run_, workers, here, rules=rules, others=others, ready=ready)
-    # What runs on this machine is ended before the pods are.
-    with signals.held():
-        hub.start()
-        undo.callback(hub.stop)
-    home = None
-    if found is not None and share is not None and look is not None:
-        home = copy.push(here.kube, run_, found, share, look=look, permitted=preflight.result)
-        hub.leave(found.pod)
-    if home is not None:
+    begun = begin(run_, workers, here, undo, rules=rules, ready=ready)
+    hub, home = begun.hub, None
+    pushed = begun.push()
+    if begun.found is not None:
+        hub.leave(begun.found.pod)
+    if pushed is not None and begun.found is not None and pushed.results is not None:
+        expect(run_.write, *pushed.results)
+        # Not before they are home.
+        run_.forget(pushed.closing)
+        home = Home(run_, run_.path, begun.found.pod, pushed.results[0])
         undo.callback(home.bring)
     # Not before: the follower would miss the deployment, and its questions outlive a cluster's silence.
-    spec = preflight.result()
+    spec = begun.permitted()
     follower = Follower(here.kube, spec, hub, run_.environment)
     # The watch starts while the task is created: each kubectl takes its time.
     with signals.held():
@@ -150,7 +147,73 @@ def start(
         undo.callback(follower.stop)
     create(here.kube, run_, spec)
     follower.wait_for_pod(workers.pending_timeout)
+    # Not before: until a pod takes jobs every kubectl counts.
+    with signals.held():
+        heartbeat = Heartbeat(here.kube, run_, spec)
+        heartbeat.start()
+        undo.callback(heartbeat.stop)
     return Task(hub, home)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A task of which nothing is in the cluster yet: it is tried there, and a share can be pushed.
+
+    `permitted` waits until the cluster has said that it would take the task's pods, and how. `found` is the file server, where it is needed, and `share` what pods are told of it.
+    """
+
+    run: Run
+    here: Here
+    hub: Hub
+    permitted: Callable[[], TaskSpec]
+    found: Server | None
+    share: Share | None
+
+    def push(self) -> Pushed | None:
+        """Push the share, if there is one and the cluster takes the task's pods. Raises WommError."""
+        here = self.here
+        if self.found is None or self.share is None or here.look is None:
+            return None
+        look, permitted = here.look, self.permitted
+        return copy.push(here.kube, self.run, self.found, self.share, look=look, permitted=permitted)
+
+
+def begin(
+    run_: Run,
+    workers: Workers,
+    here: Here,
+    undo: ExitStack,
+    *,
+    rules: Rules,
+    ready: Callable[[list[str]], None],
+    served: bool = False,
+) -> Begun:
+    """Find the file server, try one of the task's pods, and start the hub. Raises WommError.
+
+    `served`: the file server is needed even without a share that it is to have.
+    """
+    look, share = here.look, here.share
+    found = server.wait_for(here.kube) if look is not None or served else None
+    others = {found.pod: server.CONTAINER} if found is not None else {}
+    if found is not None and look is not None:
+        back = here.project.share == config.SYNCBACK
+        share = copy.plan(found, Path(here.project.directory), look, back)
+    permitted = _try_out(here, run_, _spec(run_.task, workers, here, share))
+    hub = _hub(run_, workers, here, rules=rules, others=others, ready=ready)
+    # What runs on this machine is ended before the pods are.
+    with signals.held():
+        hub.start()
+        undo.callback(hub.stop)
+    return Begun(run_, here, hub, permitted, found, share)
+
+
+def _try_out(here: Here, run_: Run, spec: TaskSpec) -> Callable[[], TaskSpec]:
+    limit = here.cpu_limit
+    if limit is not None:
+        return lambda: replace(spec, cpu_limit=limit)
+    preflight = Preflight(here.kube, run_, spec)
+    preflight.start()
+    return preflight.result
 
 
 def _hub(
@@ -172,7 +235,7 @@ def _hub(
         run=run_.path,
         slots=workers.slots,
         directory=os.fsencode(here.directory),
-        shell=os.fsencode(os.environ.get("SHELL", "")),
+        shell=os.fsencode(here.shell),
         rules=rules,
         environment=run_.environment,
         dead_man=workers.lost_after,

@@ -5,23 +5,24 @@ from __future__ import annotations
 import difflib
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from womm import joblog, joblogs, timeline, workers
 from womm.errors import WommError
-from womm.files import PARALLEL, PARALLEL_OPTIONS
+from womm.files import PARALLEL_OPTIONS
 from womm.getopt import BadOption, load_table
+from womm.gnu import NO_PROFILE, gnu_parallel, in_pods
 from womm.joblogs import Record
 from womm.kubectl import KubeChoice
 from womm.logins import LoginFile
 from womm.options import HELP, OURS, ParallelOptions, split
 from womm.output import be_quiet, columns, data, progress, warn
-from womm.process import foreground, tool
 from womm.retry import pasteable
 from womm.runs import new_id
+from womm.tasks.detached import Detached
+from womm.workers import Here
 
 if TYPE_CHECKING:
     from womm.hub.job import Rules
@@ -49,7 +50,7 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         data(help_text())
         return 0
     if options.answers:
-        return _gnu_parallel(options.theirs)
+        return gnu_parallel(options.theirs)
     if options.quiet:
         be_quiet()
     _demand(options)
@@ -57,6 +58,8 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         return _here(options, choice)
     wanted = options.workers
     here = workers.prepare(options.kube.beside(choice), wanted, options.trust)
+    if options.detached is not None:
+        return _by_itself(options, here, options.detached, choice)
     with workers.taken_back() as undo:
         run_ = workers.new_run(undo)
         slots = wanted.pods * wanted.slots + options.local
@@ -65,21 +68,32 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         undo.callback(record.close)
         logins = LoginFile(run_, wanted.slots, f"womm-task-{run_.task}", options.per_host, options.local)
         task = workers.start(run_, wanted, here, undo, rules=_rules(options), ready=logins.write)
-        # With a profile named, GNU parallel reads none of the user's and none of the system's.
-        ours = ["--profile", "/dev/null", "--sshloginfile", logins.path, "--ssh", " ".join(run_.login)]
-        ours += record.arguments
-        status = _gnu_parallel([*ours, *options.theirs, "--", *options.command], run_.environment)
+        ours = [*in_pods(run_, logins), *record.arguments]
+        status = gnu_parallel([*ours, *options.theirs, "--", *options.command], run_.environment)
     _tell(record, options, choice)
     return task.status(status)
+
+
+def _by_itself(options: ParallelOptions, here: Here, asked: Detached, choice: KubeChoice) -> int:
+    from womm.tasks.submit import submit  # noqa: PLC0415 - only with --async
+
+    again = None
+    if options.log.again is not None:
+        again = [*_as_words(choice), "parallel", *options.log.again]
+    task = submit(here, options.workers, asked, _rules(options), again)
+    progress(f"womm: task {task} runs by itself; `womm logs -f {task}` follows it, `womm status` lists all,")
+    progress(f"womm: and `womm finish {task}` ends it and takes back what it keeps")
+    data(f"{task}\n")
+    return 0
 
 
 def _here(options: ParallelOptions, choice: KubeChoice) -> int:
     # No pods: GNU parallel alone.
     with tempfile.TemporaryDirectory(prefix="womm-") as scratch:
         record = Record(options.log, new_id(), options.local, Path(scratch))
-        ours = ["--profile", "/dev/null", "--jobs", str(options.local), *record.arguments]
+        ours = [*NO_PROFILE, "--jobs", str(options.local), *record.arguments]
         try:
-            status = _gnu_parallel([*ours, *options.theirs, "--", *options.command])
+            status = gnu_parallel([*ours, *options.theirs, "--", *options.command])
         finally:
             record.close()
     _tell(record, options, choice)
@@ -146,17 +160,6 @@ def help_text() -> str:
     return _USAGE + "".join(rows) + _THEIRS
 
 
-def _gnu_parallel(
-    arguments: Sequence[str], added: Mapping[str, str] = MappingProxyType({}), *, aside: bool = False
-) -> int:
-    # Defaults from PARALLEL would override the login file's slots; PARALLEL_SHELL names a shell of
-    # this machine. RSYNC_OLD_ARGS: GNU parallel quotes names for its own transfers itself.
-    # POSIXLY_CORRECT changes how it reads its options.
-    dropped = ("PARALLEL", "PARALLEL_CSH", "PARALLEL_SHELL", "PARALLEL_SSH", "POSIXLY_CORRECT")
-    argv = [tool("perl"), str(PARALLEL), *arguments]
-    return foreground(argv, {"RSYNC_OLD_ARGS": "1", **added}, without=dropped, aside=aside)
-
-
 def _its_own_message(bad: BadOption) -> int:
     """Let GNU parallel say itself what it does not understand. Raises `bad` if it does understand."""
     typed, ours = bad.arguments[0].lstrip("-"), [o.names[0] for o in OURS]
@@ -167,7 +170,7 @@ def _its_own_message(bad: BadOption) -> int:
     if near:
         raise WommError(bad.message, f"did you mean --{near[0]}? See `womm parallel --help`")
     # The bad option stands last: one that lacks its value must not take another word for it.
-    status = _gnu_parallel(["--dry-run", *bad.arguments], aside=True)
+    status = gnu_parallel(["--dry-run", *bad.arguments], aside=True)
     if status == 0:
         raise bad
     return status

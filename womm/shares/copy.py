@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from womm import config, server, sizes
@@ -16,12 +17,27 @@ from womm.process import run
 from womm.runs import Run
 from womm.server import Server
 from womm.shares import home, ignore
-from womm.shares.home import Expected, Home
+from womm.shares.home import Expected
 from womm.shares.look import PARTIAL, Look
 from womm.shares.transfer import send
+from womm.shares.tree import Known
 
 # Bytes that a pod is given beyond its copy, for what its jobs write there; and the same part of the copy.
 _SLACK, _PART = 64 << 20, 8
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """A share on the file server: the command that ends it and, where what jobs change comes back, what is
+    expected there, and what was sent."""
+
+    closing: list[str]
+    results: tuple[Expected, Mapping[str, Known]] | None
+
+
+def key_of(directory: str | Path) -> str:
+    """What the file server calls a directory of this machine's."""
+    return config.identity(directory)[:32]
 
 
 def plan(found: Server, directory: Path, look: Look, back: bool) -> Share:
@@ -38,15 +54,13 @@ def push(
     *,
     look: Look,
     permitted: Callable[[], object],
-) -> Home | None:
-    """Mirror the share's directory on the file server for one task, through its hub.
-
-    The run's end closes it or, where results come back, whoever brings them home.
+) -> Pushed:
+    """Mirror the share's directory on the file server for one task, through its hub. The run's end closes it.
 
     Raises WommError if the transfer fails, and whatever `permitted`, which is called before it, raises.
     """
     directory = Path(share.directory)
-    key = config.identity(directory)[:32]
+    key = key_of(directory)
 
     def call(verb: str, stdin: Path | None = None) -> list[str]:
         argv = [*run_.login, found.pod, "--", *server.script(verb, run_.task, key)]
@@ -67,13 +81,9 @@ def push(
     run_.write("secret", f"{share.secret}\n".encode())
     call("ready", run_.path / "secret")
     if sent is None:
-        return None
+        return Pushed(closing, None)
     call("receive")
-    expected = Expected(run_.task, key, share.directory, kube)
-    home.expect(run_, expected, sent)
-    # Not before they are home.
-    run_.forget(closing)
-    return Home(run_, run_.path, found.pod, expected)
+    return Pushed(closing, (Expected(run_.task, key, share.directory, kube), sent))
 
 
 def _mirror(run_: Run, directory: Path, look: Look, target: str, base: str | None) -> None:

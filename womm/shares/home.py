@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from womm import config, output, server, signals, trust
+from womm import config, output, server, trust
 from womm.errors import CommandFailed, WommError
 from womm.kubectl import Kube
+from womm.link import linked
 from womm.output import progress, warn
 from womm.process import run
 from womm.runs import RESULTS, Run
@@ -57,10 +58,13 @@ def record(directory: Path, names: Iterable[str]) -> dict[str, Known]:
     return found
 
 
-def expect(run_: Run, expected: Expected, sent: Mapping[str, Known]) -> None:
-    """Note in the run's directory what is to come home: from now on a later womm sees to it, too."""
-    run_.write(_SENT, tree.dump(sent))
-    run_.write(RESULTS, json.dumps(asdict(expected)).encode())
+def expect(write: Callable[[str, bytes], None], expected: Expected, sent: Mapping[str, Known]) -> None:
+    """Note what is to come home, in a directory whose files `write` replaces.
+
+    If it is a run's own, a later womm sees to it, too, from now on.
+    """
+    write(_SENT, tree.dump(sent))
+    write(RESULTS, json.dumps(asdict(expected)).encode())
 
 
 class Home:
@@ -129,37 +133,13 @@ def complete(path: Path, kubeconfig: str) -> None:
 
     `path` is the run's directory, `kubeconfig` what its KUBECONFIG was.
     """
-    # Here, not above: it takes 0.15 s, which most sweeps can do without.
-    from womm.hub.core import Settings  # noqa: PLC0415
-    from womm.hub.hub import Hub  # noqa: PLC0415
-    from womm.hub.job import Rules  # noqa: PLC0415
-
-    expected = _read(path)
-    with _kubeconfig(kubeconfig), ExitStack() as undo:
-        found = server.wait_for(expected.kube, _PATIENCE)
-        with signals.held():
-            run_ = Run()
-            undo.callback(run_.close)
-            undo.callback(run_.take_back)
-        settings = Settings(
-            kube=expected.kube,
-            task=run_.task,
-            run=run_.path,
-            slots=1,
-            directory=b"/",
-            shell=b"",
-            rules=Rules(),
-            environment=run_.environment,
-            others={found.pod: server.CONTAINER},
-        )
-        hub = Hub(settings, lambda _pods: None, lambda line: progress(f"womm: {line}"))
-        with signals.held():
-            hub.start()
-            undo.callback(hub.stop)
-        Home(run_, path, found.pod, expected).bring()
+    expected = expected_at(path)
+    with _kubeconfig(kubeconfig), linked(expected.kube, _PATIENCE) as link:
+        Home(link.run, path, link.pod, expected).bring()
 
 
-def _read(path: Path) -> Expected:
+def expected_at(path: Path) -> Expected:
+    """What expect() has written below `path`. Raises WommError."""
     try:
         fields = json.loads((path / RESULTS).read_bytes())
         return Expected(**{**fields, "kube": Kube(**fields["kube"])})

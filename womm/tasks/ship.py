@@ -1,0 +1,180 @@
+"""What a task's jobs print, on its way to the file server, as it comes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from womm.errors import WommError
+from womm.kubectl import Kube
+from womm.link import Link, linked
+from womm.output import debug
+from womm.process import Done
+from womm.server import task_script
+from womm.tasks.marks import Place, safe
+
+# How `server-task` ends if it knows nothing of the task, and if it has another state than was thought.
+GONE, OTHERWISE = 3, 4
+# Seconds between two looks; until the next try of one that failed; that a file server may take to come back.
+_EVERY, _AGAIN, _PATIENCE = 1.0, 5.0, 60.0
+_CHUNK = 1 << 18
+
+
+class Dropped(Exception):
+    """The file server knows nothing of the task: somebody has finished it, or the server's volume is gone."""
+
+
+def words_of(done: Done) -> str:
+    """What a program complained of."""
+    return done.stderr.decode(errors="replace").strip() or f"exit status {done.status}"
+
+
+def size(path: Path) -> int:
+    """How long a file is; 0 if it is not there."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
+
+
+def _end(path: Path) -> bytes:
+    # The last lines of a file that may be long, or missing.
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        file.seek(max(0, size(path) - _CHUNK))
+        return file.read()
+    return b""
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where GNU parallel writes its stdout, stderr and joblog; where marks.pm notes what belongs together.
+
+    The file server's copies have the same bytes at the same places.
+    """
+
+    out: Path
+    err: Path
+    log: Path
+    marks: Path
+
+    def sizes(self) -> Place:
+        """How long they are."""
+        return Place(size(self.out), size(self.err), size(self.log))
+
+    def between(self, start: Place, end: Place) -> Iterator[bytes]:
+        """The bytes from `start` to `end`: of stdout, then of stderr, then of the joblog."""
+        for path, first, last in zip((self.out, self.err, self.log), start, end, strict=True):
+            with path.open("rb") as file:
+                file.seek(first)
+                while first < last:
+                    chunk = file.read(min(_CHUNK, last - first))
+                    first += len(chunk)
+                    yield chunk
+
+
+class Server:
+    """The file server, for one task: found again if it is replaced."""
+
+    def __init__(self, kube: Kube, task: str, patience: float) -> None:
+        self._kube, self._task = kube, task
+        self._stack = ExitStack()
+        self._link: Link | None = None
+        self._connect(patience)
+
+    def _connect(self, patience: float) -> Link:
+        if self._link is None:
+            self._link = self._stack.enter_context(linked(self._kube, patience))
+        return self._link
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._link = None
+        with suppress(WommError):
+            self._stack.close()
+
+    def ask(self, verb: str, *words: str) -> Done:
+        """Run `server-task verb TASK words`, whatever its exit status. Raises WommError."""
+        return self._try(lambda link: link.ask(*task_script(verb, self._task, *words)))
+
+    def pour(self, chunks: Callable[[], Iterator[bytes]], verb: str, *words: str) -> Done:
+        """The same, with the bytes that `chunks` gives, once for each try, as stdin."""
+        return self._try(lambda link: link.pour(chunks(), *task_script(verb, self._task, *words)))
+
+    def fetch(self, name: str, into: Path) -> None:
+        """Have the task's file `name` in the file `into`. Raises WommError."""
+        done = self._try(lambda link: link.fetch(into, *task_script("get", self._task, name)))
+        if done.status != 0:
+            raise WommError(f"the file server does not give the task's {name}: {words_of(done)}")
+
+    def _try(self, act: Callable[[Link], Done]) -> Done:
+        # A pod that is gone is found out by the next question: another one may have taken its place.
+        done = act(self._connect(_PATIENCE))
+        if done.status == 255:
+            debug(words_of(done))
+            self.close()
+            done = act(self._connect(_PATIENCE))
+        return done
+
+
+class Shipper(threading.Thread):
+    """Copies the files to the server, from start() to stop(): never half a job's output, if output is grouped.
+
+    `state` is what the server has.
+    """
+
+    def __init__(self, server: Server, files: Files, state: Place, grouped: bool) -> None:
+        super().__init__(name="shipper", daemon=True)
+        self._server, self._files, self._grouped = server, files, grouped
+        self._state = state
+        self._stopping = threading.Event()
+        #: What ended it, if something did.
+        self.failure: Exception | None = None
+
+    def run(self) -> None:
+        """Ship until stop(), or until the server knows nothing of the task."""
+        pause = _EVERY
+        while not self._stopping.wait(pause):
+            try:
+                self._ship(self._due())
+                pause = _EVERY
+            except Dropped as dropped:
+                self.failure = dropped
+                return
+            except (OSError, WommError) as error:
+                debug(f"not shipped yet: {error}")
+                pause = _AGAIN
+
+    def stop(self, whole: bool) -> None:
+        """Ship what is left: all, or (`whole` is false: the task is not over) what may be. Raises WommError, Dropped."""
+        self._stopping.set()
+        self.join()
+        if self.failure is not None:
+            raise self.failure
+        self._ship(self._files.sizes() if whole else self._due())
+
+    def _due(self) -> Place:
+        sizes = self._files.sizes()
+        if not self._grouped:
+            # Rows are whole lines; so is what is written at once.
+            return sizes
+        return safe(sizes, _end(self._files.marks))
+
+    def _ship(self, end: Place, again: bool = False) -> None:
+        start = self._state
+        if end == start:
+            return
+        lengths = [last - first for first, last in zip(start, end, strict=True)]
+        words = [str(number) for number in (*start, *lengths)]
+        done = self._server.pour(lambda: self._files.between(start, end), "commit", *words)
+        if done.status == GONE:
+            raise Dropped
+        if done.status == OTHERWISE and not again:
+            # An answer was lost, and more has been written since: the server knows how far it is.
+            self._state = Place(*map(int, self._server.ask("begin").text.split()))
+            self._ship(end, again=True)
+            return
+        if done.status != 0:
+            raise WommError(f"the file server does not take the jobs' output: {words_of(done)}")
+        self._state = end
