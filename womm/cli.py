@@ -29,6 +29,9 @@ VERBS = (
     ("completion", "completion", "print what bash needs to complete womm's commands"),
 )
 
+# Not for people: what womm itself calls.
+_INNER = {"coordinate": "coordinate"}
+
 #: What may stand before the verb: these, and those that choose the cluster.
 FLAGS = ("--quiet", "--debug", "--version", "--help", "-h")
 KUBE = {"-n": "namespace", "--namespace": "namespace", "--context": "context", "--kubeconfig": "kubeconfig"}
@@ -116,7 +119,7 @@ def _dispatch(arguments: list[str]) -> int:
     if not arguments:
         raise WommError("what shall womm do?", "see `womm --help`")
     verb, *rest = arguments
-    module = next((module for name, module, _ in VERBS if name == verb), None)
+    module = next((module for name, module, _ in VERBS if name == verb), _INNER.get(verb))
     if module is None:
         import difflib  # noqa: PLC0415 - for a typing error only
 

@@ -103,7 +103,7 @@ class Record:
 
 
 def keep(task: str, content: bytes, notes: bytes) -> Path | None:
-    """Keep the joblog of a task that ran elsewhere, and what was noted about it. None where there is no place."""
+    """Keep the joblog of a task that ran elsewhere, and what was noted; None if there is no place."""
     path = directory() / f"{task}{_LOG}"
     with contextlib.suppress(OSError, WommError):
         if not path.exists():

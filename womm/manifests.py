@@ -81,7 +81,7 @@ class TaskSpec:
 
 @dataclass(frozen=True)
 class CoordinatorSpec:
-    """The coordinator of a task that runs on without its user: its namespace, its image, and what it may take."""
+    """The coordinator of a task that runs on without its user: where, its image, and what it may take."""
 
     task: str
     namespace: str

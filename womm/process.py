@@ -227,7 +227,7 @@ def listen(
 def tap(
     argv: Sequence[str], hear: Callable[[int, bytes], None], *, env: Mapping[str, str] | None = None
 ) -> int:
-    """Run `argv` to its end, and call `hear(1, …)` with what it prints, `hear(2, …)` with what it complains of.
+    """Run `argv` to its end; call `hear(1, …)` with what it prints, `hear(2, …)` with what it complains of.
 
     As it comes. Returns its exit status (128+n). An exception ends it as it ends foreground's.
     """
@@ -263,8 +263,8 @@ def pour(
 ) -> Done:
     """Run `argv` to its end with `chunks` as its stdin, taken as it reads them; return what it left.
 
-    What it prints may be long with `into`, the file that is then made of it. An exception, of `chunks` too, ends
-    it as it ends foreground's.
+    What it prints may be long with `into`, the file that is then made of it. An exception, of `chunks` too,
+    ends it as it ends foreground's.
     """
     output.command(argv, env or {})
     whole = {**os.environ, **(env or {})}

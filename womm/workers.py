@@ -105,7 +105,7 @@ def taken_back() -> Iterator[ExitStack]:
 
 
 def new_run(undo: ExitStack, task: str | None = None) -> Run:
-    """A new run, of the given task or of a new one; `undo` takes back what it will have recorded, and ends it."""
+    """A new run, of `task` or a new one; `undo` takes back what it will have recorded, and ends it."""
     # A thing and its undo step are not to be parted by a signal.
     with signals.held():
         run_ = Run(task)
@@ -159,7 +159,8 @@ def start(
 class Begun:
     """A task of which nothing is in the cluster yet: it is tried there, and a share can be pushed.
 
-    `permitted` waits until the cluster has said that it would take the task's pods, and how. `found` is the file server, where it is needed, and `share` what pods are told of it.
+    `permitted` waits until the cluster has said that it would take the task's pods, and how. `found` is the
+    file server, where it is needed, and `share` what pods are told of it.
     """
 
     run: Run

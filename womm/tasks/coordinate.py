@@ -113,9 +113,8 @@ def _work(kube: Kube, order: Order, files: Files, work: Path, again: bool) -> in
         }
         added = {**order.environment, **run_.environment, **marks}
         status = gnu_parallel([*ours, *order.theirs, "--", *order.command], added, marked=True)
-    with suppress(OSError):
-        with (work / places.FILE).open("ab") as kept:
-            kept.write(record.notes)
+    with suppress(OSError), (work / places.FILE).open("ab") as kept:
+        kept.write(record.notes)
     for line in joblog.summary(record.rows, record.slots, 80):
         progress(line)
     return status
@@ -150,8 +149,8 @@ def _own_streams(files: Files, stdin: Path) -> Iterator[None]:
 
 
 def _see_off(kube: Kube, order: Order) -> None:
-    # What an earlier coordinator has made. Its agents have heard nothing since: their jobs end in the dead-man
-    # time, and none of them is to run twice at once.
+    # What an earlier coordinator has made. Its agents have heard nothing since: their jobs end in the
+    # dead-man time, and none of them is to run twice at once.
     task = f"womm-task-{order.task}"
     kube.run("delete", f"deployment/{task}", f"secret/{task}", "--ignore-not-found", patience=_PATIENCE)
     seconds = order.workers.lost_after + _LEAVING

@@ -27,8 +27,8 @@ OURS_REFUSED = {
     "timeline": "the run is not over yet: `womm timeline ID FILE` draws it when it is",
 }
 
-# With these the same number may be another job when GNU parallel begins again: how arguments and input are cut
-# depends on the jobslots that there are, their order on chance.
+# With these the same number may be another job when GNU parallel begins again: how arguments and input are
+# cut depends on the jobslots that there are, their order on chance.
 _NEVER_THE_SAME = frozenset(
     {"m", "X", "xargs", "pipe", "pipe-part", "shard", "bin", "group-by", "tee", "shuf", "onall", "nonall"}
 )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
-from pathlib import Path
 
 from womm import config, joblog, joblogs, prompts, trust
 from womm.complaints import Forbidden
@@ -49,7 +47,7 @@ class Finisher:
             # Its coordinator notes what it has, and takes the worker pods back.
             self._delete(f"job/womm-async-{self._task}", "--cascade=foreground")
         conflicts = False
-        if self._record is not None or row is not None and row.kind == listing.ASYNC:
+        if self._record is not None or (row is not None and row.kind == listing.ASYNC):
             try:
                 with linked(self._kube, _PATIENCE) as link:
                     conflicts = self._take_leave(link)
@@ -79,7 +77,8 @@ class Finisher:
             raise WommError(f"{self._task} goes on", f"`womm wait {self._task}` waits for its end")
 
     def _take_leave(self, link: Link) -> bool:
-        # What is to come home comes; then the file server forgets the task. Returns whether there were conflicts.
+        # What is to come home comes; then the file server forgets the task. Returns whether there were
+        # conflicts.
         conflicts = False
         if self._record is not None and self._record.has_results:
             home = Home(link.run, self._record.path, link.pod, expected_at(self._record.path))

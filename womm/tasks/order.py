@@ -19,8 +19,9 @@ class Order:
 
     `rerun`, `grouped`, `pinned`: the rules of its jobs, see hub/job.py. `repeatable`: whoever begins again
     gives each job the number that it had. `stdin`: GNU parallel reads it; `files`: how many files were taken
-    along. `environment` is for GNU parallel (--env, the locale), `shell` the
-    user's own. `key`: what the file server calls the share's directory, "" without one. Paths and arguments may hold any bytes, as Python's surrogates.
+    along. `environment` is for GNU parallel (--env, the locale), `shell` the user's own. `key` is what the
+    file server calls the share's directory, "" without one. `cpu_limit`: see manifests.TaskSpec. Paths and
+    arguments may hold any bytes, as Python's surrogates.
     """
 
     task: str

@@ -68,9 +68,9 @@ class Files:
         for path, first, last in zip((self.out, self.err, self.log), start, end, strict=True):
             with path.open("rb") as file:
                 file.seek(first)
-                while first < last:
-                    chunk = file.read(min(_CHUNK, last - first))
-                    first += len(chunk)
+                left = last - first
+                while left and (chunk := file.read(min(_CHUNK, left))):
+                    left -= len(chunk)
                     yield chunk
 
 
@@ -119,9 +119,9 @@ class Server:
 
 
 class Shipper(threading.Thread):
-    """Copies the files to the server, from start() to stop(): never half a job's output, if output is grouped.
+    """Copies the files to the server, from start() to stop().
 
-    `state` is what the server has.
+    With `grouped` output never half a job's. `state` is what the server has.
     """
 
     def __init__(self, server: Server, files: Files, state: Place, grouped: bool) -> None:
@@ -147,7 +147,7 @@ class Shipper(threading.Thread):
                 pause = _AGAIN
 
     def stop(self, whole: bool) -> None:
-        """Ship what is left: all, or (`whole` is false: the task is not over) what may be. Raises WommError, Dropped."""
+        """Ship what is left: all or, where the task is not over, what may be. Raises WommError, Dropped."""
         self._stopping.set()
         self.join()
         if self.failure is not None:

@@ -38,9 +38,10 @@ _LOCALE = ("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_COLLATE", "LC_MESSAGES"
 
 
 def submit(here: Here, wanted: Workers, asked: Detached, rules: Rules, again: Sequence[str] | None) -> str:
-    """Start the task; return its id once its coordinator has begun. Raises WommError, and then nothing is left.
+    """Start the task; return its id once its coordinator has begun.
 
-    `again` are the words that run its failed jobs again, but for the joblog's.
+    Raises WommError, and then nothing is left. `again` are the words that run its failed jobs again, but for
+    the joblog's.
     """
     _demand_files(asked.files)
     with workers.taken_back() as undo:
@@ -61,8 +62,7 @@ def submit(here: Here, wanted: Workers, asked: Detached, rules: Rules, again: Se
             with open(name, "rb") as file:
                 upload.send(detached.place(number), file)
         spec = begun.permitted()
-        order = _order(run_.task, here, wanted, asked, rules, spec)
-        upload.send_bytes("order", order.dump())
+        upload.send_bytes("order", _order(here, wanted, asked, rules, spec).dump())
         with contextlib.ExitStack() as failed:
             failed.callback(record.forget)
             record.keep()
@@ -123,10 +123,10 @@ class _Upload:
         return [*self._run.login, self._pod, "--", *task_script(verb, self._run.task, *words)]
 
 
-def _order(task: str, here: Here, wanted: Workers, asked: Detached, rules: Rules, spec: TaskSpec) -> Order:
+def _order(here: Here, wanted: Workers, asked: Detached, rules: Rules, spec: TaskSpec) -> Order:
     names = [*_LOCALE, *asked.exported, *(f"BASH_FUNC_{name}%%" for name in asked.exported)]
     return Order(
-        task=task,
+        task=spec.id,
         directory=str(here.directory),
         shell=here.shell,
         project=here.project,
