@@ -45,12 +45,16 @@ TASK = TaskSpec(
     gid=1002,
     user="ann",
     home="/home/ann",
+    machine="ab12",
+    kind="none",
 )
-SHARED = dataclasses.replace(TASK, share=SHARE)
+SHARED = dataclasses.replace(TASK, share=SHARE, kind="eager")
 FULL = dataclasses.replace(
     SHARED, node_selector=(("disk", "ssd"), ("zone", "1")), tolerations=("gpu", "example.com/spot")
 )
-BACK = dataclasses.replace(TASK, share=dataclasses.replace(SHARE, back=True), cpu_limit="500m")
+BACK = dataclasses.replace(
+    TASK, share=dataclasses.replace(SHARE, back=True), kind="syncback", cpu_limit="500m"
+)
 SERVER = ServerSpec(namespace="team", image="registry.example.com/womm-server:1@sha256:ab", arch="amd64")
 
 #: All of Unicode that has a UTF-8 form.
@@ -173,6 +177,8 @@ def test_every_text_of_a_task_stays_a_text(text: str) -> None:
         memory=text,
         user=text,
         home=text,
+        machine=text,
+        kind=text,
         node_selector=((text, text),),
         tolerations=(text,),
         share=Share(text, text, text, text, text),
@@ -181,7 +187,8 @@ def test_every_text_of_a_task_stays_a_text(text: str) -> None:
     assert found["Secret"]["stringData"] == {"password": text}
     deployment = found["Deployment"]
     assert deployment["metadata"]["annotations"]["womm.dev/directory"] == text
-    assert deployment["metadata"]["annotations"]["womm.dev/command"] == text
+    for name in ("command", "machine", "share"):
+        assert deployment["metadata"]["annotations"][f"womm.dev/{name}"] == text
     spec = deployment["spec"]["template"]["spec"]
     assert spec["nodeSelector"][text] == text
     assert spec["tolerations"] == [{"key": text, "operator": "Exists"}]
