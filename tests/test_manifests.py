@@ -369,10 +369,15 @@ def test_the_coordinator_has_the_rights_of_a_task_and_no_others() -> None:
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": [""], "resources": ["services"], "verbs": ["list"]},
         {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"]},
+        {
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "verbs": ["get", "create", "patch", "delete"],
+        },
     ]
 
 
-def test_a_user_has_the_coordinators_rights_and_may_try_pods_and_read_logs() -> None:
+def test_a_user_has_the_coordinators_rights_and_those_of_whoever_looks_and_begins_tasks() -> None:
     theirs = documents(user_role("team"))["Role"]
     assert theirs["metadata"]["namespace"] == "team"
     coordinators = documents(server_manifest(SERVER))["Role"]["rules"]
@@ -380,6 +385,8 @@ def test_a_user_has_the_coordinators_rights_and_may_try_pods_and_read_logs() -> 
         *coordinators,
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]},
         {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["list"]},
+        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "list", "create", "delete"]},
     ]
 
 
