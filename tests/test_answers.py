@@ -120,6 +120,14 @@ def test_what_an_eager_share_waits_for_is_told_apart_from_what_forbids_it() -> N
     fine = [Finding("rsync", OK, "3.2"), Finding("rights", OK, "all")]
     assert answers.eager_lacks([*fine, server]) == ("", [server])
     assert answers.eager_lacks([*fine, Finding("server", OK, "there")]) == ("", [])
+    # Of the rights, those that other things take are no matter of shares.
+    for name, state, waits in (
+        ("list leases", NOTE, False),
+        ("create secrets", NOTE, True),
+        ("get pods", MISSING, True),
+    ):
+        rights = Finding("rights", state, f"you may not {name}", "ask for it")
+        assert answers.eager_lacks([fine[0], rights]) == ("", [rights] if waits else [])
     why, _ = answers.eager_lacks([Finding("rsync", MISSING, "rsync is not installed")])
     assert why == "rsync is not installed"
 

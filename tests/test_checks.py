@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -232,6 +233,49 @@ def test_no_question_to_the_cluster_takes_longer_than_a_check_may(monkeypatch: p
     for name in ("namespace", "server"):
         cluster._IN_CLUSTER[name](Kube("team", "dev"), None)
     assert asked == [PATIENCE] * 3
+
+
+def rights(hermetic: Hermetic, project: Project | None, *lacking: str) -> Finding:
+    """What is said of the rights of somebody who lacks these."""
+    lines = [f"{right}/ false" for right in lacking]
+    hermetic.stub(
+        "kubectl", f"#!/bin/sh\nprintf '%s\\n' 'get pods/ true' {' '.join(map(shlex.quote, lines))}\n"
+    )
+    return cluster._IN_CLUSTER["rights"](Kube("team", "dev"), project)
+
+
+SHARED = replace(PROJECT, share="eager")
+
+
+@pytest.mark.parametrize(
+    ("project", "lacking", "state", "said"),
+    [
+        (None, [], OK, "all that womm needs"),
+        (
+            None,
+            ["list jobs", "get leases"],
+            NOTE,
+            "you may not list jobs, get leases, as --async and status need it",
+        ),
+        (SHARED, ["list leases"], NOTE, "you may not list leases, as --async and status need it"),
+        (PROJECT, ["create secrets"], NOTE, "you may not create secrets, as eager shares need it"),
+        (
+            PROJECT,
+            ["list jobs", "list services"],
+            NOTE,
+            "you may not list services, as eager shares need it; "
+            "you may not list jobs, as --async and status need it",
+        ),
+        (SHARED, ["create secrets", "list jobs"], MISSING, "you may not create secrets, list jobs"),
+        (None, ["create pods", "list jobs"], MISSING, "you may not create pods, list jobs"),
+    ],
+)
+def test_a_right_is_missing_only_where_a_task_takes_it(
+    hermetic: Hermetic, project: Project | None, lacking: list[str], state: str, said: str
+) -> None:
+    found = rights(hermetic, project, *lacking)
+    assert (found.state, found.text) == (state, said)
+    assert ("cluster-setup --user-role" in found.fix) == (state != OK)
 
 
 WELL = [Finding(name, OK, "") for name in ("rsync", "cluster", "rights", "server")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -235,3 +236,14 @@ def test_an_odd_xdg_config_home_is_ignored(
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", odd)
     assert config.user_directory() == hermetic.home / ".config" / "womm"
+
+
+def test_a_machines_user_is_told_from_every_other_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = config.machine()
+    assert config.machine() == ours
+    assert re.fullmatch("[0-9a-f]{64}", ours)
+    monkeypatch.setattr(os, "getuid", lambda: 4321)
+    other_user = config.machine()
+    monkeypatch.setattr(config.socket, "gethostname", lambda: "elsewhere")
+    assert len({ours, other_user, config.machine()}) == 3
+    assert "elsewhere" not in config.machine()

@@ -45,12 +45,16 @@ TASK = TaskSpec(
     gid=1002,
     user="ann",
     home="/home/ann",
+    machine="ab12",
+    kind="none",
 )
-SHARED = dataclasses.replace(TASK, share=SHARE)
+SHARED = dataclasses.replace(TASK, share=SHARE, kind="eager")
 FULL = dataclasses.replace(
     SHARED, node_selector=(("disk", "ssd"), ("zone", "1")), tolerations=("gpu", "example.com/spot")
 )
-BACK = dataclasses.replace(TASK, share=dataclasses.replace(SHARE, back=True), cpu_limit="500m")
+BACK = dataclasses.replace(
+    TASK, share=dataclasses.replace(SHARE, back=True), kind="syncback", cpu_limit="500m"
+)
 SERVER = ServerSpec(namespace="team", image="registry.example.com/womm-server:1@sha256:ab", arch="amd64")
 
 #: All of Unicode that has a UTF-8 form.
@@ -173,6 +177,8 @@ def test_every_text_of_a_task_stays_a_text(text: str) -> None:
         memory=text,
         user=text,
         home=text,
+        machine=text,
+        kind=text,
         node_selector=((text, text),),
         tolerations=(text,),
         share=Share(text, text, text, text, text),
@@ -181,7 +187,8 @@ def test_every_text_of_a_task_stays_a_text(text: str) -> None:
     assert found["Secret"]["stringData"] == {"password": text}
     deployment = found["Deployment"]
     assert deployment["metadata"]["annotations"]["womm.dev/directory"] == text
-    assert deployment["metadata"]["annotations"]["womm.dev/command"] == text
+    for name in ("command", "machine", "share"):
+        assert deployment["metadata"]["annotations"][f"womm.dev/{name}"] == text
     spec = deployment["spec"]["template"]["spec"]
     assert spec["nodeSelector"][text] == text
     assert spec["tolerations"] == [{"key": text, "operator": "Exists"}]
@@ -362,10 +369,15 @@ def test_the_coordinator_has_the_rights_of_a_task_and_no_others() -> None:
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
         {"apiGroups": [""], "resources": ["services"], "verbs": ["list"]},
         {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get", "create"]},
+        {
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "verbs": ["get", "create", "patch", "delete"],
+        },
     ]
 
 
-def test_a_user_has_the_coordinators_rights_and_may_try_pods_and_read_logs() -> None:
+def test_a_user_has_the_coordinators_rights_and_those_of_whoever_looks_and_begins_tasks() -> None:
     theirs = documents(user_role("team"))["Role"]
     assert theirs["metadata"]["namespace"] == "team"
     coordinators = documents(server_manifest(SERVER))["Role"]["rules"]
@@ -373,6 +385,8 @@ def test_a_user_has_the_coordinators_rights_and_may_try_pods_and_read_logs() -> 
         *coordinators,
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]},
         {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["list"]},
+        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "list", "create", "delete"]},
     ]
 
 

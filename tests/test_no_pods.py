@@ -27,7 +27,20 @@ pytestmark = pytest.mark.usefixtures("hermetic")
 
 KUBE = Kube("team", "prod")
 TASK = TaskSpec(
-    "abcdefgh", "/work", "true", "r/i@sha256:0", "amd64", 2, "1", "1Gi", 1000, 1000, "ann", "/home"
+    "abcdefgh",
+    "/work",
+    "true",
+    "r/i@sha256:0",
+    "amd64",
+    2,
+    "1",
+    "1Gi",
+    1000,
+    1000,
+    "ann",
+    "/home",
+    "ab",
+    "none",
 )
 
 # It answers with the files of its directory: `tried` of a dry run, `deployment` if there is one, `events` of

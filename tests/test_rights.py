@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from womm.rights import EAGER, TASK, USER, Right, refused, reviews
+from womm.rights import ASYNC, EAGER, TASK, USER, Right, refused, reviews
 
 
 def test_each_verb_on_each_resource_is_a_question_of_its_own() -> None:
@@ -35,3 +35,15 @@ def test_exec_is_asked_for_by_both_verbs_that_kubernetes_knows_it_by() -> None:
 def test_what_only_eager_shares_take_is_among_the_users_rights() -> None:
     names = {f"{verb} {right.resource}" for right in USER for verb in right.verbs}
     assert names > EAGER
+    assert not EAGER & ASYNC
+
+
+def test_who_runs_a_task_renews_its_lease_and_only_its_user_looks_at_those_of_others() -> None:
+    def verbs(rights: tuple[Right, ...], resource: str) -> set[str]:
+        return {verb for right in rights if right.resource == resource for verb in right.verbs}
+
+    assert verbs(TASK, "leases") == {"get", "create", "patch", "delete"}
+    assert verbs(USER, "leases") == {"get", "create", "patch", "delete", "list"}
+    assert (verbs(TASK, "jobs"), verbs(USER, "jobs")) == (set(), {"get", "list", "create", "delete"})
+    expected = {f"{verb} {resource}" for resource in ("jobs", "leases") for verb in verbs(USER, resource)}
+    assert expected == ASYNC

@@ -145,6 +145,12 @@ def identity(directory: str | Path) -> str:
     return hashlib.sha256(os.fsencode(text)).hexdigest()
 
 
+def machine() -> str:
+    """What tells this user on this machine from every other, and says neither's name; hexadecimal digits."""
+    text = f"{socket.gethostname()}\0{os.getuid()}"
+    return hashlib.sha256(os.fsencode(text)).hexdigest()
+
+
 def user_directory() -> Path:
     """Where womm keeps what it remembers of this user: $XDG_CONFIG_HOME/womm."""
     root = os.environ.get("XDG_CONFIG_HOME", "")

@@ -47,7 +47,8 @@ class Share:
 class TaskSpec:
     """The worker pods of one task. `cpu` and `memory` are Kubernetes quantities.
 
-    `cpu_limit` is empty where the namespace asks for none: idle cores are anybody's.
+    `cpu_limit` is empty where the namespace asks for none: idle cores are anybody's. `machine` tells whose
+    task it is (config.machine), `kind` what becomes of the directory: the share that setup chose.
     """
 
     id: str
@@ -62,6 +63,8 @@ class TaskSpec:
     gid: int
     user: str
     home: str
+    machine: str
+    kind: str
     node_selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[str, ...] = ()
     share: Share | None = None

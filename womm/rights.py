@@ -45,16 +45,31 @@ TASK = (
         ("get", "create"),
         "kubectl exec asks for get (WebSocket, up to 1.34) or for create (SPDY, and all from 1.35 on).",
     ),
+    Right(
+        "coordination.k8s.io",
+        "leases",
+        ("get", "create", "patch", "delete"),
+        "A task's heartbeat: whoever runs it renews its lease; orphans are told by that.",
+    ),
 )
 #: What programmers have to be allowed.
 USER = (
     *TASK,
     Right("", "pods", ("create",), "kubectl create --dry-run=server: would the namespace take such a pod?"),
     Right("", "pods/log", ("get",), "kubectl logs: the last words of a pod that died."),
+    Right("coordination.k8s.io", "leases", ("list",), "womm status tells by them which tasks are alive."),
+    Right("batch", "jobs", ("get", "list", "create", "delete"), "A task's coordinator, with --async."),
 )
 
 #: Those that only eager shares take, as `refused` names them.
 EAGER = frozenset({"create secrets", "delete secrets", "list services"})
+#: Those that only --async and status take; a cluster role `edit` of Kubernetes 1.20 has no leases.
+ASYNC = frozenset(
+    f"{verb} {right.resource}"
+    for right in USER
+    for verb in right.verbs
+    if right.resource in ("jobs", "leases")
+)
 
 
 def reviews(rights: Iterable[Right], namespace: str) -> str:

@@ -261,6 +261,8 @@ def _spec(task: str, workers: Workers, here: Here, share: Share | None) -> TaskS
         gid=project.gid,
         user=project.user,
         home=project.home,
+        machine=config.machine(),
+        kind=project.share,
         node_selector=tuple(workers.node_selector.items()),
         tolerations=workers.tolerations,
         share=share,

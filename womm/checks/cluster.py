@@ -55,9 +55,16 @@ def _rights(kube: Kube, project: Project | None) -> Finding:
     if not lacking:
         return Finding("rights", OK, "all that womm needs")
     fix = "an administrator gives them: `womm cluster-setup --user-role` prints the Role"
-    if rights.EAGER.issuperset(lacking) and (project is None or project.share == "none"):
-        return Finding("rights", NOTE, f"you may not {', '.join(lacking)}, as eager shares need it", fix)
-    return Finding("rights", MISSING, f"you may not {', '.join(lacking)}", fix)
+    spare = {"--async and status": rights.ASYNC}
+    if project is None or project.share == "none":
+        spare = {"eager shares": rights.EAGER, **spare}
+    if not frozenset().union(*spare.values()).issuperset(lacking):
+        return Finding("rights", MISSING, f"you may not {', '.join(lacking)}", fix)
+    parts = []
+    for what, its in spare.items():
+        if wanted := [right for right in lacking if right in its]:
+            parts.append(f"you may not {', '.join(wanted)}, as {what} need it")
+    return Finding("rights", NOTE, "; ".join(parts), fix)
 
 
 def _server(kube: Kube, project: Project | None) -> Finding:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 
-from womm import registries
+from womm import registries, rights
 from womm.checks.finding import MISSING, NOTE, OK, Finding
 from womm.config import COPIES, Project
 from womm.prompts import Choice
@@ -155,7 +155,12 @@ def eager_lacks(findings: Iterable[Finding]) -> tuple[str, Sequence[Finding]]:
     rsync = states.get("rsync")
     why = rsync.text if rsync is not None and rsync.state == MISSING else ""
     waiting = [states[name] for name in ("server", "rights") if name in states and states[name].state != OK]
-    return why, waiting
+    # Other things take rights of their own.
+    return why, [found for found in waiting if found.name != "rights" or _is_of_shares(found)]
+
+
+def _is_of_shares(found: Finding) -> bool:
+    return found.state == MISSING or any(right in found.text for right in rights.EAGER)
 
 
 def base_complaint(name: str) -> str:
