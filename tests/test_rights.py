@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from womm.rights import EAGER, TASK, USER, Right, refused, reviews
+from womm.rights import EAGER, SERVER, TASK, USER, Right, refused, reviews
 
 
 def test_each_verb_on_each_resource_is_a_question_of_its_own() -> None:
@@ -35,3 +35,10 @@ def test_exec_is_asked_for_by_both_verbs_that_kubernetes_knows_it_by() -> None:
 def test_what_only_eager_shares_take_is_among_the_users_rights() -> None:
     names = {f"{verb} {right.resource}" for right in USER for verb in right.verbs}
     assert names > EAGER
+
+
+def test_the_file_server_may_read_no_secret_and_make_nothing() -> None:
+    granted = {f"{verb} {right.resource}" for right in SERVER for verb in right.verbs}
+    verbs = {name.partition(" ")[0] for name in granted}
+    assert verbs == {"list", "delete"}
+    assert {name for name in granted if name.endswith("secrets")} == {"delete secrets"}
