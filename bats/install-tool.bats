@@ -15,6 +15,11 @@ teardown() {
   drop_run
 }
 
+# lacks: have a program $1 that runs, but for the module that it is asked for until the file $BED/module is there.
+lacks() {
+  program "$1" 'case "$*" in *HiRes*|*psutil*|*asyncio*) [[ -e $BED/module ]] ;; esac'
+}
+
 # note: have a program $1 that notes its call, and does $2.
 note() {
   printf '#!/bin/sh\necho "$(/usr/bin/basename "$0") $*" >>"$BED/noted"\n%s\n' "${2-}" >"$BED/bin/$1"
@@ -81,6 +86,46 @@ zypper|--non-interactive install perl
 pacman|-Sy --noconfirm perl
 TABLE
   done
+}
+
+@test "install-tool: a module is installed though its program runs, and not where it is there" {
+  local tool program
+  for tool in perl-time-hires python3-psutil python3; do
+    program=${tool%%-*}
+    rm -f "$BED/module" "$BED/noted"
+    lacks "$program"
+    note apt-get "case \$* in *install*) : >'$BED/module' ;; esac"
+    run install "$tool"
+    [[ $status -eq 0 && $output == "womm: this base image has no $tool; installing it"* ]]
+    [[ -e $BED/module ]]
+    rm "$BED/noted"
+    run install "$tool"
+    [[ $status -eq 0 && -z $output && ! -e $BED/noted ]]
+  done
+}
+
+@test "install-tool: what a module is called differs from one package manager to the other" {
+  local manager hires python psutil wanted
+  while IFS='|' read -r manager hires python psutil; do
+    for wanted in "perl-time-hires $hires" "python3 $python" "python3-psutil $psutil"; do
+      rm -f "${BED:?}"/bin/* "$BED/noted" "$BED/module"
+      note rm
+      lacks perl
+      lacks python3
+      note "$manager" ": >'$BED/module'"
+      run install "${wanted% *}"
+      [[ $status -eq 0 ]]
+      [[ $(grep -E ' (install|add|-Sy) ' "$BED/noted") == *" ${wanted#* }" ]]
+    done
+  done <<'TABLE'
+apt-get|perl|python3|python3-psutil
+apk|perl|python3|py3-psutil
+dnf|perl-Time-HiRes|python3|python3-psutil
+microdnf|perl-Time-HiRes|python3|python3-psutil
+yum|perl-Time-HiRes|python3|python3-psutil
+zypper|perl|python3|python3-psutil
+pacman|perl|python|python-psutil
+TABLE
 }
 
 @test "install-tool: apt's lists are fetched before, and removed after" {

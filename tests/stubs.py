@@ -1,4 +1,8 @@
-"""Stubs of docker, podman and kubectl that note how they were called."""
+"""Stubs of docker, podman and kubectl that note how they were called; programs' first bytes."""
+
+from __future__ import annotations
+
+import struct
 
 DOCKER = """\
 #!/bin/sh
@@ -39,3 +43,18 @@ case "$*" in
   *) echo '{"items": []}' ;;
 esac
 """
+
+# k8s.io: the architectures that Kubernetes runs on, and their numbers in an ELF header.
+MACHINES = {"386": 3, "ppc64le": 21, "s390x": 22, "arm": 40, "amd64": 62, "arm64": 183, "riscv64": 243}
+
+
+def program(arch: str, *kinds: int) -> bytes:
+    """The beginning of an ELF program for `arch` with program headers of these `kinds` (3: interpreter)."""
+    wide, order = arch not in ("386", "arm"), ">" if arch == "s390x" else "<"
+    identity = b"\x7fELF" + bytes([2 if wide else 1, 2 if order == ">" else 1, 1]) + bytes(9)
+    word, head, entry = ("Q", 64, 56) if wide else ("I", 52, 32)
+    header = struct.pack(
+        f"{order}HHI3{word}I6H", 2, MACHINES[arch], 1, 0, head, 0, 0, head, entry, len(kinds), 0, 0, 0
+    )
+    entries = (struct.pack(f"{order}I", kind).ljust(entry, b"\0") for kind in kinds)
+    return identity + header + b"".join(entries)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from conftest import Hermetic
-from stubs import DOCKER, KUBECTL
+from stubs import DOCKER, KUBECTL, program
 
 from womm.commands import cluster_setup
 from womm.errors import WommError
@@ -33,6 +34,10 @@ def refusal(*arguments: str) -> WommError:
         (["--build", "--image", "x"], "needs the file server's image", "--build --prefix"),
         (["--image", ""], "needs the file server's image", "--build --prefix"),
         (["--build"], "--build needs a registry to push to", "--prefix"),
+        (["--image", "x", "--kubectl", "y"], "--kubectl is for an image that is built", "--build"),
+        (["--user-role", "--kubectl", "y"], "--user-role has no image", "--kubectl"),
+        (["--image", "x", "--orphans-after", "soon"], "--orphans-after takes a time, not 'soon'", "90"),
+        (["--image", "x", "--orphans-after", "2m59s"], "--orphans-after 2m59s would take", "3m at least"),
         (["--build", "--prefix", "a b/"], "no registry prefix", "--prefix"),
     ],
 )
@@ -45,10 +50,36 @@ def test_cluster_setup_refuses_with_the_way_out(
     assert capfd.readouterr().out == ""
 
 
+def pod(found: list[Any]) -> dict[str, Any]:
+    """The specification of the file server's pod."""
+    (spec,) = (document["spec"]["template"]["spec"] for document in found if document["kind"] == "Deployment")
+    assert isinstance(spec, dict)
+    return spec
+
+
+@pytest.mark.parametrize(
+    ("arguments", "seconds"),
+    [
+        ((), "600"),
+        (("--orphans-after", "3m"), "180"),
+        (("--orphans-after", "1h0.1"), "3601"),
+        (("--orphans-after=0",), "0"),
+    ],
+)
+def test_the_server_is_told_after_how_many_seconds_a_task_is_an_orphan(
+    arguments: tuple[str, ...], seconds: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cluster_setup.run(["--image", "r/s:1", *arguments], KubeChoice("team")) == 0
+    spec = pod(list(yaml.load_all(capfd.readouterr().out, Loader=yaml.CSafeLoader)))
+    assert {"name": "WOMM_ORPHANS_AFTER", "value": seconds} in spec["containers"][0]["env"]
+    # Who never takes anything away needs no rights.
+    assert spec["automountServiceAccountToken"] is (seconds != "0")
+
+
 def test_an_image_of_ones_own_is_named_in_the_yaml(capfd: pytest.CaptureFixture[str]) -> None:
     assert cluster_setup.run(["--image", "r/s:1"], KubeChoice("team")) == 0
     found = list(yaml.load_all(capfd.readouterr().out, Loader=yaml.CSafeLoader))
-    spec = found[0]["spec"]["template"]["spec"]
+    spec = pod(found)
     assert spec["containers"][0]["image"] == "r/s:1"
     assert "kubernetes.io/arch" not in spec["nodeSelector"]
     assert {document["metadata"]["namespace"] for document in found} == {"team"}
@@ -62,15 +93,25 @@ def test_an_image_is_built_pushed_and_named_and_nothing_else_is_on_stdout(
     for name in ("calls", "context"):
         monkeypatch.setenv(name.upper(), str(hermetic.root / name))
     monkeypatch.setenv("DIGEST", DIGEST)
-    assert cluster_setup.run(["--build", "--prefix", "localhost:5000"], KubeChoice()) == 0
+    kubectl = hermetic.root / "kubectl-arm64"
+    kubectl.write_bytes(program("arm64", 1))
+    arguments = ["--build", "--prefix", "localhost:5000", "--kubectl", str(kubectl)]
+    assert cluster_setup.run(arguments, KubeChoice()) == 0
     found = list(yaml.load_all(capfd.readouterr().out, Loader=yaml.CSafeLoader))
-    spec = found[0]["spec"]["template"]["spec"]
+    spec = pod(found)
     assert spec["containers"][0]["image"].startswith("localhost:5000/womm-server:")
     assert spec["containers"][0]["image"].endswith(f"@sha256:{DIGEST}")
     assert spec["nodeSelector"]["kubernetes.io/arch"] == "arm64"
     # The namespace is the one that kubectl works in.
     assert {document["metadata"]["namespace"] for document in found} == {"team"}
     assert Path(hermetic.root / "calls").read_text().startswith("kubectl config view")
+
+
+def test_a_kubectl_that_is_a_script_is_refused_before_anything_is_built(hermetic: Hermetic) -> None:
+    hermetic.stub("kubectl", KUBECTL)
+    error = refusal("--build", "--prefix", "localhost:5000")
+    assert error.message.startswith(f"{hermetic.bin}/kubectl can't be the kubectl of the file server's image")
+    assert "--kubectl FILE" in error.hint
 
 
 def test_without_a_namespace_and_a_cluster_it_says_where_to_get_one(hermetic: Hermetic, kubectl: str) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 from conftest import Hermetic
 from hypothesis import given
 from hypothesis import strategies as st
-from stubs import DOCKER, PODMAN_PUSH
+from stubs import DOCKER, PODMAN_PUSH, program
 
 from womm import __version__, engine, image
 from womm.errors import WommError
-from womm.image import Account
+from womm.image import Account, Kubectl
 
 pytestmark = pytest.mark.usefixtures("hermetic")
 
@@ -101,13 +102,89 @@ def test_a_workers_image_is_built_and_named_by_its_digest(calls: Path, hermetic:
     assert words == ["1001", "1002", "ann", "/home/ann", "/home/ann/it's $HOME"]
 
 
-def test_the_servers_image_holds_womm_and_is_named_by_tag_and_digest(calls: Path, hermetic: Hermetic) -> None:
-    name, arch = image.build_server(DOCKER_ENGINE, "localhost:5000/", "debian:12")
+@pytest.fixture
+def kubectl(hermetic: Hermetic) -> Kubectl:
+    """A kubectl for the architecture of the images that the stub of docker makes."""
+    path = hermetic.root / "kubectl-arm64"
+    path.write_bytes(program("arm64", 1, 2))
+    # Whoever built it kept it to himself.
+    path.chmod(0o700)
+    return Kubectl(path, "arm64")
+
+
+def test_the_servers_image_holds_womm_and_is_named_by_tag_and_digest(
+    calls: Path, hermetic: Hermetic, kubectl: Kubectl
+) -> None:
+    name, arch = image.build_server(DOCKER_ENGINE, "localhost:5000/", "debian:12", kubectl)
     assert name == f"localhost:5000/womm-server:{__version__}@sha256:{DIGEST}"
     assert arch == "arm64"
     context = hermetic.root / "context"
+    assert sorted(path.name for path in context.iterdir()) == ["kubectl", "lib", "womm"]
     assert (context / "womm" / "scripts" / "server-entry").is_file()
+    assert (context / "kubectl").read_bytes() == kubectl.path.read_bytes()
+    assert (context / "kubectl").stat().st_mode & 0o777 == 0o755
     assert not list(context.rglob("__pycache__"))
+
+
+def test_whoever_the_pod_runs_as_can_read_what_is_in_the_servers_image(
+    calls: Path, hermetic: Hermetic, kubectl: Kubectl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = hermetic.root / "package"
+    shutil.copytree(image.PACKAGE, mine, ignore=shutil.ignore_patterns("__pycache__", "vendor"))
+    for path in (mine, *mine.rglob("*")):
+        path.chmod(path.stat().st_mode & 0o700)
+    monkeypatch.setattr(image, "PACKAGE", mine)
+    image.build_server(DOCKER_ENGINE, "localhost:5000/", "debian:12", kubectl)
+    modes = {path: path.stat().st_mode for path in (hermetic.root / "context").rglob("*")}
+    assert all(mode & 0o444 == 0o444 for mode in modes.values())
+    assert all(mode & 0o111 in (0, 0o111) for mode in modes.values())
+    assert all(mode & 0o001 for path, mode in modes.items() if path.is_dir())
+    assert modes[hermetic.root / "context/womm/scripts/server-entry"] & 0o001
+
+
+def test_a_kubectl_of_another_architecture_than_the_images_is_refused_before_the_push(
+    calls: Path, kubectl: Kubectl
+) -> None:
+    other = Kubectl(kubectl.path, "amd64")
+    with pytest.raises(WommError, match=r"it is for amd64, and the image for arm64$") as caught:
+        image.build_server(DOCKER_ENGINE, "localhost:5000/", "debian:12", other)
+    assert caught.value.message.startswith(f"{kubectl.path} can't be the kubectl of")
+    assert "--kubectl FILE" in caught.value.hint
+    assert "push" not in calls.read_text()
+
+
+def test_the_kubectl_of_the_image_is_the_users_own_unless_another_is_given(hermetic: Hermetic) -> None:
+    mine = hermetic.root / "kubectl-1.36"
+    mine.write_bytes(program("amd64", 1, 2))
+    mine.chmod(0o755)
+    hermetic.real("kubectl")
+    (hermetic.bin / "kubectl").symlink_to(mine)
+    assert image.kubectl_for_image(None) == Kubectl(hermetic.bin / "kubectl", "amd64")
+    other = hermetic.root / "other"
+    other.write_bytes(program("s390x", 1))
+    assert image.kubectl_for_image(str(other)) == Kubectl(other, "s390x")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b'#!/bin/sh\nexec minikube kubectl -- "$@"\n', "it is a script, or no program at all"),
+        (b"", "it is a script, or no program at all"),
+        (program("amd64", 6, 3, 1, 2), "it needs libraries of this machine"),
+        (None, r"it can't be read \(No such file or directory\)"),
+    ],
+)
+def test_a_kubectl_that_runs_here_only_is_refused_with_the_way_out(
+    hermetic: Hermetic, content: bytes | None, why: str
+) -> None:
+    path = hermetic.root / "mine"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(
+        WommError, match=f"^{path} can't be the kubectl of the file server's image: {why}$"
+    ) as caught:
+        image.kubectl_for_image(str(path))
+    assert "--kubectl FILE" in caught.value.hint
 
 
 def test_nothing_of_a_build_stays_in_the_temporary_directory(
@@ -272,7 +349,9 @@ def test_a_load_that_is_no_command_is_refused(text: str, message: str) -> None:
     assert engine.load_command(None) == ()
 
 
-def test_a_load_replaces_the_push_and_its_tag_is_the_contents_own(calls: Path, hermetic: Hermetic) -> None:
+def test_a_load_replaces_the_push_and_its_tag_is_the_contents_own(
+    calls: Path, hermetic: Hermetic, kubectl: Kubectl
+) -> None:
     hermetic.stub("kind", '#!/bin/sh\nprintf "%s\\n" "kind $*" >>"$CALLS"\n')
     loading = engine.Engine("docker", load=engine.load_command("kind load 'docker image'"))
     assert loading.push("r/x:womm") == f"r/x:womm-{DIGEST[:12]}"
@@ -281,7 +360,7 @@ def test_a_load_replaces_the_push_and_its_tag_is_the_contents_own(calls: Path, h
         f"docker tag r/x:womm r/x:womm-{DIGEST[:12]}",
         f"kind load docker image r/x:womm-{DIGEST[:12]}",
     ]
-    name, _ = image.build_server(loading, "", "debian:12")
+    name, _ = image.build_server(loading, "", "debian:12", kubectl)
     assert name == f"womm-server:{__version__}-{DIGEST[:12]}"
 
 

@@ -74,6 +74,14 @@ def documents(manifest: str) -> dict[str, Any]:
     return {document["kind"]: document for document in found}
 
 
+def of_server(kind: str, name: str = "womm-server", server: ServerSpec = SERVER) -> dict[str, Any]:
+    """One of the objects that a namespace needs."""
+    found = yaml.load_all(server_manifest(server), Loader=yaml.CSafeLoader)
+    (wanted,) = (d for d in found if (d["kind"], d["metadata"]["name"]) == (kind, name))
+    assert isinstance(wanted, dict)
+    return wanted
+
+
 def pod(task: TaskSpec) -> dict[str, Any]:
     """The specification of a task's pods."""
     spec = documents(task_manifest(task))["Deployment"]["spec"]["template"]["spec"]
@@ -138,22 +146,15 @@ def test_kubectl_reads_quoted_values_as_themselves(hermetic: Hermetic, kubectl: 
 def test_kubectl_reads_the_manifest_as_the_yaml_parser_does(
     hermetic: Hermetic, kubectl: str, manifest: str
 ) -> None:
-    for document in documents(manifest).values():
+    for text in manifest.split("\n---\n"):
+        document = yaml.load(text, Loader=yaml.CSafeLoader)
         # Kinds that kubectl doesn't know would need a cluster; these it knows.
         argv = [kubectl, "annotate", "--local", "-f", "-", "--overwrite", "a=b", "-o", "json"]
         done = subprocess.run(argv, input=yaml.safe_dump(document).encode(), capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
-        raw = subprocess.run(
-            argv, input=single(manifest, document["kind"]).encode(), capture_output=True, check=False
-        )
+        raw = subprocess.run(argv, input=text.encode(), capture_output=True, check=False)
         assert raw.returncode == 0, raw.stderr
         assert json.loads(raw.stdout) == json.loads(done.stdout)
-
-
-def single(manifest: str, kind: str) -> str:
-    """The text of the manifest's one document of this kind."""
-    (found,) = [part for part in manifest.split("\n---\n") if f"\nkind: {kind}\n" in f"\n{part}"]
-    return found
 
 
 @pytest.mark.parametrize("text", ["\udcff", "a\udc80b"])
@@ -235,6 +236,10 @@ def test_every_value_in_the_templates_of_yaml_passes_the_quoting_filter() -> Non
     exempt |= {f"{macro} | trim | indent(4)" for macro in macros}
     # A comment, whose text is our own.
     exempt.add("right.reason")
+    exempt |= {
+        f'account("womm-{who}", {whose}_rights)'
+        for who, whose in (("server", "its"), ("coordinator", "task"))
+    }
     expressions = [
         expression.strip()
         for template in sorted(TEMPLATES.glob("*.yaml.j2"))
@@ -358,7 +363,7 @@ def test_without_a_share_there_is_no_secret_no_volume_and_no_init_container() ->
 
 
 def test_the_coordinator_has_the_rights_of_a_task_and_no_others() -> None:
-    role = documents(server_manifest(SERVER))["Role"]
+    role = of_server("Role", "womm-coordinator")
     assert role["rules"] == [
         {
             "apiGroups": ["apps"],
@@ -380,7 +385,7 @@ def test_the_coordinator_has_the_rights_of_a_task_and_no_others() -> None:
 def test_a_user_has_the_coordinators_rights_and_those_of_whoever_looks_and_begins_tasks() -> None:
     theirs = documents(user_role("team"))["Role"]
     assert theirs["metadata"]["namespace"] == "team"
-    coordinators = documents(server_manifest(SERVER))["Role"]["rules"]
+    coordinators = of_server("Role", "womm-coordinator")["rules"]
     assert theirs["rules"] == [
         *coordinators,
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]},
@@ -403,23 +408,35 @@ def test_the_pod_that_is_tried_is_the_deployments(limit: str) -> None:
         assert container["resources"]["limits"].get("cpu", "") == limit
 
 
-def test_the_role_is_bound_to_the_coordinator_of_the_namespace() -> None:
-    found = documents(server_manifest(SERVER))
-    assert found["RoleBinding"]["roleRef"] == {
-        "apiGroup": "rbac.authorization.k8s.io",
-        "kind": "Role",
-        "name": "womm-coordinator",
-    }
-    assert found["RoleBinding"]["subjects"] == [
-        {"kind": "ServiceAccount", "name": "womm-coordinator", "namespace": "team"}
+@pytest.mark.parametrize("name", ["womm-server", "womm-coordinator"])
+def test_each_role_is_bound_to_its_account_of_the_namespace(name: str) -> None:
+    binding = of_server("RoleBinding", name)
+    assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": name, "namespace": "team"}]
+    assert of_server("ServiceAccount", name)["automountServiceAccountToken"] is False
+    found = yaml.load_all(server_manifest(SERVER), Loader=yaml.CSafeLoader)
+    assert {document["metadata"]["namespace"] for document in found} == {"team"}
+
+
+def test_the_file_server_has_the_rights_that_orphans_take_and_an_account_of_its_own() -> None:
+    assert of_server("Role")["rules"] == [
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["list", "delete"]},
+        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list", "delete"]},
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["delete"]},
     ]
-    assert found["ServiceAccount"]["automountServiceAccountToken"] is False
-    assert {d["metadata"]["namespace"] for d in found.values()} == {"team"}
+    assert of_server("Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == "womm-server"
+
+
+def test_the_accounts_stand_before_the_pod_that_could_not_be_made_without() -> None:
+    found = [document["kind"] for document in yaml.load_all(server_manifest(SERVER), Loader=yaml.CSafeLoader)]
+    assert found.index("Deployment") > max(n for n, kind in enumerate(found) if kind == "RoleBinding")
 
 
 def test_the_file_server_may_do_no_more_than_it_must() -> None:
-    spec = documents(server_manifest(SERVER))["Deployment"]["spec"]["template"]["spec"]
-    assert spec["automountServiceAccountToken"] is False
+    spec = of_server("Deployment")["spec"]["template"]["spec"]
+    assert spec["automountServiceAccountToken"] is True
+    idle = of_server("Deployment", server=dataclasses.replace(SERVER, orphans_after=0))
+    assert idle["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
     assert spec["enableServiceLinks"] is False
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -435,8 +452,8 @@ def test_the_file_server_may_do_no_more_than_it_must() -> None:
 
 def test_the_servers_architecture_is_asked_of_nodes_only_where_it_is_known() -> None:
     for arch, expected in (("", None), ("arm64", "arm64")):
-        manifest = server_manifest(dataclasses.replace(SERVER, arch=arch))
-        spec = documents(manifest)["Deployment"]["spec"]["template"]["spec"]
+        found = of_server("Deployment", server=dataclasses.replace(SERVER, arch=arch))
+        spec = found["spec"]["template"]["spec"]
         assert spec["nodeSelector"].get("kubernetes.io/arch") == expected
 
 
@@ -444,9 +461,9 @@ def test_the_servers_architecture_is_asked_of_nodes_only_where_it_is_known() -> 
 @given(TEXT)
 def test_every_text_of_a_server_stays_a_text(text: str) -> None:
     spec = ServerSpec(namespace=text, image=text, arch="amd64", cpu=text, memory=text, memory_limit=text)
-    found = documents(server_manifest(spec))
-    assert {d["metadata"]["namespace"] for d in found.values()} == {text}
-    (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+    found = yaml.load_all(server_manifest(spec), Loader=yaml.CSafeLoader)
+    assert {document["metadata"]["namespace"] for document in found} == {text}
+    (container,) = of_server("Deployment", server=spec)["spec"]["template"]["spec"]["containers"]
     assert container["image"] == text
     assert container["resources"]["limits"] == {"memory": text}
 

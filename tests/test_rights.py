@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from womm.rights import ASYNC, EAGER, TASK, USER, Right, refused, reviews
+from womm.rights import ASYNC, EAGER, SERVER, TASK, USER, Right, refused, reviews
 
 
 def test_each_verb_on_each_resource_is_a_question_of_its_own() -> None:
@@ -47,3 +47,10 @@ def test_who_runs_a_task_renews_its_lease_and_only_its_user_looks_at_those_of_ot
     assert (verbs(TASK, "jobs"), verbs(USER, "jobs")) == (set(), {"get", "list", "create", "delete"})
     expected = {f"{verb} {resource}" for resource in ("jobs", "leases") for verb in verbs(USER, resource)}
     assert expected == ASYNC
+
+
+def test_the_file_server_may_read_no_secret_and_make_nothing() -> None:
+    granted = {f"{verb} {right.resource}" for right in SERVER for verb in right.verbs}
+    verbs = {name.partition(" ")[0] for name in granted}
+    assert verbs == {"list", "delete"}
+    assert {name for name in granted if name.endswith("secrets")} == {"delete secrets"}

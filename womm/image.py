@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -10,11 +11,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from womm import __version__, config
+from womm import __version__, config, elf, libraries
 from womm.engine import Engine, repository_of
 from womm.errors import WommError
 from womm.files import PACKAGE, SCRIPTS, TEMPLATES
-from womm.process import run
+from womm.process import run, tool
 
 # A host, maybe; a repository; a tag, maybe. What else a registry wants, it says itself.
 _NAME = re.compile(
@@ -46,16 +47,70 @@ def build_worker(
         engine.build(context, TEMPLATES / "Dockerfile.worker", tag, base_image, platform)
 
 
-def build_server(engine: Engine, prefix: str, base_image: str) -> tuple[str, str]:
-    """Build and push the file server's image. Returns its name (with its tag), and its architecture."""
+@dataclass(frozen=True)
+class Kubectl:
+    """A kubectl that an image for `arch` can hold."""
+
+    path: Path
+    arch: str
+
+
+def kubectl_for_image(given: str | None) -> Kubectl:
+    """Return the kubectl for the file server's image: the file that was `given`, else the user's own.
+
+    Raises WommError for one that runs on this machine only, or not at all.
+    """
+    path = Path(given or tool("kubectl"))
+    try:
+        # The name may be a link; `path` is as the user knows it.
+        with path.open("rb") as file:
+            program = elf.look(file.read(elf.BEGINNING))
+    except OSError as error:
+        raise _unfit(path, f"it can't be read ({error.strerror})") from error
+    if program is None:
+        raise _unfit(path, "it is a script, or no program at all")
+    if not program.static:
+        raise _unfit(path, "it needs libraries of this machine")
+    return Kubectl(path, program.arch)
+
+
+def build_server(engine: Engine, prefix: str, base_image: str, kubectl: Kubectl) -> tuple[str, str]:
+    """Build and push the file server's image, which is the coordinator's, too.
+
+    Returns its name (with its tag), and its architecture. Raises WommError.
+    """
     tag = f"{prefix}womm-server:{__version__}"
     with tempfile.TemporaryDirectory(prefix="womm-image-") as temporary:
         context = Path(temporary)
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PACKAGE, context / "womm", ignore=ignored)
+        libraries.copy(context / "lib")
+        shutil.copyfile(kubectl.path, context / "kubectl")
+        (context / "kubectl").chmod(0o755)
+        _open_to_all(context)
         engine.build(context, TEMPLATES / "Dockerfile.server", tag, base_image)
+        arch = engine.architecture(tag)
+        # An engine that emulates others has run it all the same, and the nodes would not.
+        if arch != kubectl.arch:
+            raise _unfit(kubectl.path, f"it is for {kubectl.arch}, and the image for {arch}")
         _, at, digest = engine.push(tag).rpartition("@")
-        return f"{tag}@{digest}" if at else digest, engine.architecture(tag)
+        return f"{tag}@{digest}" if at else digest, arch
+
+
+def _unfit(path: Path, why: str) -> WommError:
+    return WommError(
+        f"{path} can't be the kubectl of the file server's image: {why}",
+        "--kubectl FILE names one that can: a program of Kubernetes' own, as "
+        "https://kubernetes.io/docs/tasks/tools/install-kubectl-linux/ has it, for the image's architecture",
+    )
+
+
+def _open_to_all(context: Path) -> None:
+    # What is copied keeps its mode, and who installed womm may have kept it to himself.
+    for directory, _, names in os.walk(context):
+        for path in (Path(directory), *(Path(directory, name) for name in names)):
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
 
 
 def try_push(engine: Engine, name: str, patience: float | None = None) -> None:

@@ -103,14 +103,19 @@ class CoordinatorSpec:
 
 @dataclass(frozen=True)
 class ServerSpec:
-    """The file server of a namespace. `arch` is empty where its image's is not known."""
+    """The file server of a namespace. `arch` is empty where its image's is not known.
+
+    `orphans_after`: seconds without a sign of life after which it takes a task away; 0: it never does.
+    """
 
     namespace: str
     image: str
     arch: str = ""
     cpu: str = "100m"
-    memory: str = "64Mi"
+    # rsync, and every 20 s a kubectl, which takes some 50 MiB.
+    memory: str = "128Mi"
     memory_limit: str = "512Mi"
+    orphans_after: int = 600
 
 
 def quote(value: object) -> str:
@@ -154,8 +159,9 @@ def lease_manifest(task: TaskSpec, holder: str, seconds: int, now: str) -> str:
 
 
 def server_manifest(server: ServerSpec) -> str:
-    """The objects of a namespace's file server, and the coordinator's account and rights."""
-    return _render("server.yaml.j2", port=SERVER_PORT, rights=rights.TASK, **server.__dict__)
+    """The objects of a namespace's file server, and its and the coordinator's account and rights."""
+    values = {**server.__dict__, "port": SERVER_PORT}
+    return _render("server.yaml.j2", its_rights=rights.SERVER, task_rights=rights.TASK, **values)
 
 
 def user_role(namespace: str) -> str:

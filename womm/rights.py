@@ -61,6 +61,28 @@ USER = (
     Right("batch", "jobs", ("get", "list", "create", "delete"), "A task's coordinator, with --async."),
 )
 
+#: What the file server has to be allowed, to take away what tasks without a sign of life have left.
+SERVER = (
+    Right(
+        "coordination.k8s.io",
+        "leases",
+        ("list", "delete"),
+        "The tasks' signs of life: looked at; that of a task which was taken away goes, too.",
+    ),
+    Right(
+        "apps",
+        "deployments",
+        ("list", "delete"),
+        "kubectl delete -l lists those that have the task's label: others are never touched.",
+    ),
+    Right(
+        "",
+        "secrets",
+        ("delete",),
+        "That of a share, by its name: who may list secrets may read all of the namespace.",
+    ),
+)
+
 #: Those that only eager shares take, as `refused` names them.
 EAGER = frozenset({"create secrets", "delete secrets", "list services"})
 #: Those that only --async and status take; a cluster role `edit` of Kubernetes 1.20 has no leases.

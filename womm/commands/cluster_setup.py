@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
 
-from womm import config, engine, image
+from womm import config, engine, image, values
 from womm.commands.arguments import Parser
 from womm.errors import WommError
 from womm.kubectl import KubeChoice, resolve
@@ -16,13 +17,15 @@ from womm.runs import sweep
 
 #: What the file server's image is built on where nothing else is said.
 BASE_IMAGE = "debian:bookworm-slim"
+#: Seconds in which a task that lives has given a sign of life for certain: it does each minute.
+LEAST_SILENCE = 180
 
 
 def make_parser() -> Parser:
     """What the verb understands."""
     parser = Parser(
         "cluster-setup",
-        "Print the file server of a namespace (and the coordinator's account) as YAML: "
+        "Print the file server of a namespace, its account and the coordinator's as YAML: "
         "womm cluster-setup --build --prefix localhost:5000/ | kubectl create -f -",
     )
     parser.add_argument("--build", action="store_true", help="build the server's image and push it")
@@ -38,6 +41,14 @@ def make_parser() -> Parser:
         help="what to build it on (default: WOMM_BASE_IMAGE, or %(default)s)",
     )
     parser.add_argument(
+        "--kubectl", metavar="FILE", help="with --build: the kubectl for the image (default: your own)"
+    )
+    parser.add_argument(
+        "--orphans-after",
+        metavar="TIME",
+        help="take a task away that gave no sign of life for so long (default: 10m; 0: never)",
+    )
+    parser.add_argument(
         "--user-role", action="store_true", help="print the Role of those who may use womm instead"
     )
     return parser
@@ -47,8 +58,8 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
     """Run the verb; returns 0."""
     options, choice = make_parser().understand(arguments, choice)
     if options.user_role:
-        if options.build or options.image:
-            raise WommError("--user-role has no image", "leave out --build and --image")
+        if options.build or options.image or options.kubectl:
+            raise WommError("--user-role has no image", "leave out --build, --image and --kubectl")
         data(user_role(choice.namespace or resolve(choice).namespace))
         return 0
     if options.build == bool(options.image):
@@ -56,12 +67,18 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
             "cluster-setup needs the file server's image",
             "either --build --prefix REGISTRY/ (it is built and pushed), or --image NAME",
         )
+    if options.kubectl and not options.build:
+        raise WommError(
+            "--kubectl is for an image that is built", "leave it out, or --build in place of --image"
+        )
+    orphans_after = _orphans_after(options.orphans_after)
     prefix: str = options.prefix or config.remembered("prefix") or ""
     load = engine.load_command(options.load)
     if options.build:
         if not prefix and not load:
             raise WommError("--build needs a registry to push to", "--prefix REGISTRY/, or --load COMMAND")
         prefix = image.check_prefix(prefix) if prefix else ""
+        kubectl = image.kubectl_for_image(options.kubectl)
     sweep()
     # Without a namespace the YAML would land wherever the reader's kubectl points.
     namespace = choice.namespace or resolve(choice).namespace
@@ -69,6 +86,18 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
     if options.build:
         builder = replace(engine.find(config.remembered("engine")), load=load)
         progress(f"womm: building the file server's image on {options.base_image}")
-        name, arch = image.build_server(builder, prefix, options.base_image)
-    data(server_manifest(ServerSpec(namespace=namespace, image=name, arch=arch)))
+        name, arch = image.build_server(builder, prefix, options.base_image, kubectl)
+    spec = ServerSpec(namespace=namespace, image=name, arch=arch, orphans_after=orphans_after)
+    data(server_manifest(spec))
     return 0
+
+
+def _orphans_after(given: str | None) -> int:
+    # Whole seconds: the server's loop counts them.
+    seconds = math.ceil(values.duration("--orphans-after", given, "10m"))
+    if 0 < seconds < LEAST_SILENCE:
+        raise WommError(
+            f"--orphans-after {given} would take tasks away that run",
+            "3m at least, because a task gives a sign of life each minute; or 0: never",
+        )
+    return seconds
