@@ -127,7 +127,7 @@ def may(user: str, namespace: str, *what: str) -> bool:
     return call(asked).status == 0
 
 
-def names(namespace: str, kinds: str = "deployments,replicasets,pods,secrets") -> list[str]:
+def names(namespace: str, kinds: str = "deployments,replicasets,pods,secrets,jobs,leases") -> list[str]:
     """Return the names of what is in `namespace` to stay, but for the file server and accounts' tokens.
 
     What is being deleted is Kubernetes' own affair: a kubelet of 1.20 takes 10 s to let go of an ended pod.
@@ -214,7 +214,12 @@ class Place:
 
     @contextmanager
     def started(
-        self, *arguments: str | bytes, cwd: Path | None = None, own_group: bool = False, **env: str
+        self,
+        *arguments: str | bytes,
+        cwd: Path | None = None,
+        own_group: bool = False,
+        stdin: int = subprocess.DEVNULL,
+        **env: str,
     ) -> Iterator[Running]:
         """Start womm in this place; at the end of the context it is interrupted if it still runs."""
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -222,7 +227,7 @@ class Place:
                 ["womm", "--namespace", self.namespace, *arguments],
                 cwd=cwd or self.path,
                 env={**self.user.environment, **env},
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=out,
                 stderr=err,
                 start_new_session=own_group,

@@ -17,10 +17,11 @@ from womm.manifests import TaskSpec, lease_manifest
 from womm.output import debug
 from womm.runs import Run
 
-#: Seconds between two beats; without one for so long a task counts as an orphan.
+#: Seconds between two beats; without one for so long nobody is taken to run the task any more.
 EVERY, STALE = 60, 180
-# Seconds that one may take; until the next try of one that failed; that the end may take.
-_PATIENCE, _AGAIN, _FAREWELL = 20.0, 10.0, 2.0
+# Seconds before the first one, which short runs are spared; that one may take; until the next try of one that
+# failed; that the end may take.
+_FIRST, _PATIENCE, _AGAIN, _FAREWELL = 3.0, 20.0, 10.0, 2.0
 
 
 class Heartbeat(threading.Thread):
@@ -34,7 +35,7 @@ class Heartbeat(threading.Thread):
     def run(self) -> None:
         """Beat until stop()."""
         try:
-            if not self._begin():
+            if self._stopping.wait(_FIRST) or not self._begin():
                 return
             pause = float(EVERY)
             while not self._stopping.wait(pause):
