@@ -15,7 +15,7 @@ teardown() {
 
 @test "server-entry: makes its directories, for its user only, and answers" {
   start_server
-  [[ $(stat -c '%a %n' "$WOMM_ROOT"/*/ | sed "s,$WOMM_ROOT/,,") == $'700 modules/\n700 secrets/\n700 shares/' ]]
+  [[ $(stat -c '%a %n' "$WOMM_ROOT"/*/ | sed "s,$WOMM_ROOT/,,") == $'700 modules/\n700 secrets/\n700 shares/\n700 tasks/' ]]
   run rsync "rsync://127.0.0.1:$WOMM_PORT/"
   [[ $status -eq 0 && -z $output ]]
 }
@@ -58,4 +58,74 @@ teardown() {
   eventually answers
   pkill -TERM -P "$unshare"
   eventually ended_process "$unshare"
+}
+
+# has_kubectl: have server-orphans run, with a kubectl of the text $1, which notes in $BED/calls that it ran.
+has_kubectl() {
+  export PATH=$BED/bin:$PATH WOMM_ORPHANS_AFTER=600 WOMM_ORPHANS_EVERY=1
+  : >"$BED/calls"
+  chmod 0666 "$BED/calls"
+  program kubectl "echo \"\$*\" >>'$BED/calls'; $1"
+}
+
+# called: whether kubectl was called $1 times.
+called() {
+  (($(wc -l <"$BED/calls") >= $1))
+}
+
+# orphans: print the processes of server-orphans.
+orphans() {
+  pgrep -f "$SCRIPTS/server-orphans"
+}
+
+# no_orphans: whether there are none.
+no_orphans() {
+  ! orphans
+}
+
+@test "server-entry: orphans are looked for beside rsync; what is said of them is in the server's log" {
+  has_kubectl 'echo "no such cluster"; exit 1'
+  start_server
+  eventually called 2
+  grep -q '^server-orphans: .*no such cluster' "$BED/log"
+}
+
+@test "server-entry: what looks for orphans is started again when it dies" {
+  has_kubectl :
+  start_server
+  eventually called 1
+  local first
+  first=$(orphans)
+  kill -KILL "$first"
+  another() { [[ -n $(orphans) && $(orphans) != "$first" ]]; }
+  eventually another
+  : >"$BED/calls"
+  eventually called 1
+  grep -q 'server-orphans ended with status 137, and is started again' "$BED/log"
+  answers
+}
+
+@test "server-entry: with WOMM_ORPHANS_AFTER=0, and with nonsense in it, nobody looks for orphans, and rsync serves" {
+  local after
+  for after in 0 nonsense; do
+    has_kubectl :
+    WOMM_ORPHANS_AFTER=$after start_server
+    eventually no_orphans
+    [[ ! -s $BED/calls ]]
+    stop_server
+  done
+  grep -q 'not seconds: WOMM_ORPHANS_AFTER=nonsense' "$BED/log"
+}
+
+@test "server-entry: a kubectl that hangs holds nothing up, and all ends with process 1" {
+  choose_port
+  has_kubectl 'exec sleep 600'
+  in_pid_namespace bash "$SCRIPTS/server-entry" >"$BED/log" 2>&1 3>&- &
+  local unshare=$!
+  eventually answers
+  eventually called 1
+  [[ -n $(orphans) ]]
+  pkill -TERM -P "$unshare"
+  eventually ended_process "$unshare"
+  eventually no_orphans
 }

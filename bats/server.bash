@@ -8,7 +8,8 @@ load pod
 # runs the rest here, as the server's user.
 make_server() {
   make_run
-  export WOMM_ROOT=$BED/srv
+  # Without the loop that asks a cluster.
+  export WOMM_ROOT=$BED/srv WOMM_ORPHANS_AFTER=0
   SECRET=$(head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n')
   mkdir -m 0700 "$WOMM_ROOT"
   [[ $(id -u) -ne 0 ]] || chown 65534:65534 "$WOMM_ROOT"
@@ -69,6 +70,11 @@ drop_server() {
 # share: server-share, as the server's user.
 share() {
   as_user bash "$SCRIPTS/server-share" "$@"
+}
+
+# task: server-task, as the server's user.
+task() {
+  as_user bash "$SCRIPTS/server-task" "$@"
 }
 
 # push: fill directory $2 of the server from directory $1 as womm does, against the snapshot $3 if there is one.
