@@ -19,6 +19,7 @@ VERBS = (
     ("setup", "setup", "make an image for this directory, and remember how its jobs run"),
     ("parallel", "parallel", "GNU parallel, its jobs in pods"),
     ("shell", "shell", "a shell, or one command, in a pod of its own"),
+    ("status", "status", "the tasks that you have begun here, and how they fare"),
     ("timeline", "timeline", "draw a finished run, pods × time, as a page for a browser"),
     ("doctor", "doctor", "tell what womm needs, and whether it is there"),
     ("clear-prefix", "clear_prefix", "forget the registry that setup has remembered"),
