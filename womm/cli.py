@@ -19,6 +19,7 @@ VERBS = (
     ("setup", "setup", "make an image for this directory, and remember how its jobs run"),
     ("parallel", "parallel", "GNU parallel, its jobs in pods"),
     ("shell", "shell", "a shell, or one command, in a pod of its own"),
+    ("status", "status", "the tasks that you have begun here, and how they fare"),
     ("logs", "logs", "what a task that runs by itself (--async) has printed"),
     ("wait", "wait", "wait for such a task, and return its exit status"),
     ("finish", "finish", "bring its results home, and delete what it keeps in the cluster"),

@@ -55,6 +55,7 @@ _FORBIDDEN = re.compile(
     r'User "(?P<user>[^"]*)" cannot (?P<verb>\S+) resource "(?P<what>[^"]+)"'
     r'(?: in API group "(?P<group>[^"]*)")?(?: in the namespace "(?P<namespace>[^"]*)")?'
 )
+_NO_NAMESPACE = r'namespaces "([^"]+)" not found'
 
 
 def explain(stderr: str, place: Place) -> WommError:
@@ -67,6 +68,17 @@ def explain(stderr: str, place: Place) -> WommError:
         if (match := re.search(pattern, text, re.MULTILINE)) is not None:
             return tell(match, place)
     return WommError(f"kubectl failed: {essence(stderr)}", f"try it yourself: {place.try_it}")
+
+
+def refused_lists(stderr: str) -> set[str]:
+    """What a kubectl that said `stderr` was not allowed to list, as `jobs.batch`."""
+    found = re.finditer(_FORBIDDEN, stderr)
+    return {f"{m['what']}.{m['group']}" if m["group"] else m["what"] for m in found if m["verb"] == "list"}
+
+
+def is_no_namespace(stderr: str) -> bool:
+    """Whether what a kubectl was to make was refused because its namespace does not exist."""
+    return re.search(_NO_NAMESPACE, stderr) is not None
 
 
 def essence(stderr: str) -> str:
@@ -168,7 +180,7 @@ _Tell = Callable[[re.Match[str], Place], WommError]
 # The first one that is found tells; the rest of a pattern's line is part of the story. What the cluster says:
 _ANSWERS: tuple[tuple[str, _Tell], ...] = (
     (_FORBIDDEN.pattern, _forbidden),
-    (r'namespaces "([^"]+)" not found', _no_namespace),
+    (_NO_NAMESPACE, _no_namespace),
     (r"could not find the requested resource", _no_kubernetes),
 )
 # What keeps kubectl from asking it, or from an answer, and the answers.
