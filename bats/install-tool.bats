@@ -26,7 +26,7 @@ note() {
   chmod 0755 "$BED/bin/$1"
 }
 
-# install: call install-tool for $1, under each shell that images have; the PATH is the stand-ins'.
+# install: call install-tool for $@, under each shell that images have; the PATH is the stand-ins'.
 install() {
   PATH=$BED/bin "${SHELL_OF_IMAGE:-/bin/sh}" "$SCRIPTS/install-tool" "$@"
 }
@@ -102,6 +102,23 @@ TABLE
     run install "$tool"
     [[ $status -eq 0 && -z $output && ! -e $BED/noted ]]
   done
+}
+
+@test "install-tool: all that is missing is installed at once, and what works is left alone" {
+  program perl 'exit 0'
+  lacks python3
+  note apt-get "case \$* in *install*) : >'$BED/module'; printf '#!/bin/sh\n' >'$BED/bin/rsync'; /bin/chmod 0755 '$BED/bin/rsync' ;; esac"
+  run install perl rsync python3 python3-psutil
+  [[ $status -eq 0 && $output == 'womm: this base image has no rsync, python3, python3-psutil; installing it' ]]
+  [[ $(grep -c update "$BED/noted") -eq 1 ]]
+  grep -qx 'apt-get -q -y --no-install-recommends --reinstall install rsync python3 python3-psutil' "$BED/noted"
+}
+
+@test "install-tool: what is missing in the end is named, and what is not is not" {
+  lacks python3
+  installing apk rsync
+  run -1 install rsync python3
+  [[ ${lines[-1]} == 'womm: no python3 in the base image, and no way to install it here'* ]]
 }
 
 @test "install-tool: what a module is called differs from one package manager to the other" {
