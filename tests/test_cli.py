@@ -14,7 +14,7 @@ import pexpect
 import pytest
 from conftest import Hermetic, eventually
 
-from womm import __version__, cli
+from womm import __version__, cli, gnu
 from womm.commands import cluster_setup, parallel
 from womm.errors import Interrupted, WommError
 
@@ -283,7 +283,7 @@ def test_what_gnu_parallel_must_not_see_is_taken_out_of_its_environment(
     # In GNU parallel's place, a program that tells its environment.
     stand_in = tmp_path / "parallel"
     stand_in.write_text('print map { "$_=$ENV{$_}\\n" } keys %ENV;')
-    monkeypatch.setattr(parallel, "PARALLEL", stand_in)
+    monkeypatch.setattr(gnu, "PARALLEL", stand_in)
     assert cli.main(["parallel", "--version"]) == 0
     environment = dict(line.split("=", 1) for line in capfd.readouterr().out.splitlines())
     assert not set(dropped) & set(environment)

@@ -43,7 +43,7 @@ class World:
         (self.server / "modules").mkdir(parents=True)
         sent = home.record(self.root, ["file"])
         expected = Expected(self.run.task, KEY, str(self.root), Kube("n", "c"))
-        home.expect(self.run, expected, sent)
+        home.expect(self.run.write, expected, sent)
         self.home = Home(self.run, self.run.path, "pod", expected)
         # As `receive` and a pod leave it.
         self.place = self.server / "results" / self.run.task / "pods"

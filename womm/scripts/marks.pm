@@ -25,7 +25,7 @@ INIT {
     @files = delete @ENV{qw(WOMM_OUT WOMM_ERR WOMM_LOG)};
     open $marks, ">>", $name or die "marks: $name: $!\n";
     my $print = Job->can("print") or die "marks: this GNU parallel prints otherwise\n";
-    no warnings "redefine";
+    no warnings qw(redefine prototype);
     *Job::print = sub {
         note("b");
         my @result = wantarray ? $print->(@_) : scalar $print->(@_);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from womm.tasks.marks import Place, safe
 GONE, OTHERWISE = 3, 4
 # Seconds between two looks; until the next try of one that failed; that a file server may take to come back.
 _EVERY, _AGAIN, _PATIENCE = 1.0, 5.0, 60.0
+# How often the last of it is tried to be shipped.
+_TRIES = 10
 _CHUNK = 1 << 18
 
 
@@ -149,10 +152,19 @@ class Shipper(threading.Thread):
     def stop(self, whole: bool) -> None:
         """Ship what is left: all or, where the task is not over, what may be. Raises WommError, Dropped."""
         self._stopping.set()
-        self.join()
+        if self.is_alive():
+            self.join()
         if self.failure is not None:
             raise self.failure
-        self._ship(self._files.sizes() if whole else self._due())
+        for left in reversed(range(_TRIES if whole else 1)):
+            try:
+                self._ship(self._files.sizes() if whole else self._due())
+                return
+            except WommError:
+                # What is done is done: better wait for a file server than run jobs again.
+                if left == 0:
+                    raise
+                time.sleep(_AGAIN)
 
     def _due(self) -> Place:
         sizes = self._files.sizes()
