@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from womm import complaints, server
 from womm.checks.finding import PATIENCE
@@ -95,7 +96,8 @@ class Looker:
             lease = {"metadata": {"generateName": "womm-clock-"}, "spec": {}}
             kind = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
             file.write_text(json.dumps({**kind, **lease}), encoding="ascii")
-            url = f"/apis/{kind['apiVersion']}/namespaces/{self._kube.namespace}/leases?dryRun=All"
+            namespace = quote(self._kube.namespace, safe="")
+            url = f"/apis/{kind['apiVersion']}/namespaces/{namespace}/leases?dryRun=All"
             done = attempt(self._kube.argv("create", "--raw", url, "-f", str(file)), patience=PATIENCE)
         uptime = _uptime()
         try:
