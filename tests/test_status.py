@@ -229,7 +229,8 @@ def test_who_may_not_list_leases_or_jobs_is_told_so_once_and_sees_the_rest(
     (cluster.path / "clock.refused").write_text(FORBIDDEN.format("leases", "coordination.k8s.io"))
     done = status(womm, here)
     assert (done.returncode, done.stdout.splitlines()[1].split()[0]) == (0, "aaaaaaaa")
-    *lacks, way_out = done.stderr.splitlines()
+    clock, *lacks, way_out = done.stderr.splitlines()
+    assert clock == "womm: the cluster does not tell its time: ages are by this machine's clock"
     assert [line.partition(":")[0] + line.partition(":")[2].partition(":")[0] for line in lacks] == [
         f"womm {text}" for text in said
     ]

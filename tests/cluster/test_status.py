@@ -145,7 +145,8 @@ def test_who_may_list_deployments_alone_is_shown_them_and_told_what_lacks(
         done = none.womm("status", "-A", "--kubeconfig", str(tmp_path / "kubeconfig"))
     assert done.status == 0, done.messages
     assert done.out.decode().splitlines()[1].startswith("dddddddd ")
-    jobs, leases, way_out = done.messages.splitlines()
+    clock, jobs, leases, way_out = done.messages.splitlines()
+    assert clock.startswith("womm: the cluster does not tell its time: ")
     assert jobs.startswith("womm: you may not list jobs: ")
     assert leases.startswith("womm: you may not list leases: ")
     assert "womm cluster-setup --user-role" in way_out
