@@ -279,3 +279,22 @@ get namespaces -o name --context=other' ]]
   becomes 'womm par<TAB>' 'womm parallel '
   becomes 'womm parallel --jobl<TAB>' 'womm parallel --joblog '
 }
+
+@test "completion: tasks of the namespace that is meant, those with a coordinator once" {
+  # shellcheck disable=SC2016 # The program's own.
+  program kubectl 'echo "$*" >>"$BED/asked"; printf "%s\n" blhqwudx aaaaaaaa aaaaaaaa'
+  becomes 'womm status b<TAB>' 'womm status blhqwudx '
+  becomes 'womm -n mine status --context other a<TAB>' 'womm -n mine status --context other aaaaaaaa '
+  printf '{"format": 1, "namespace": "team", "context": "chosen", "kubeconfig": null}' >.womm
+  becomes 'womm status -A b<TAB>' 'womm status -A blhqwudx '
+  becomes 'womm status --namespace=mine b<TAB>' 'womm status --namespace=mine blhqwudx '
+  # Another cluster's namespaces are others.
+  becomes 'womm --context other status b<TAB>' 'womm --context other status blhqwudx '
+  run -0 sed -E 's/^get deployments,jobs .*\{end\} ?//' "$BED/asked"
+  [[ $output == '
+--namespace=mine --context=other
+--namespace=team --context=chosen
+--namespace=mine --context=chosen
+--context=other' ]]
+  becomes 'womm status -o w<TAB>' 'womm status -o wide '
+}

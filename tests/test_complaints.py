@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from womm.complaints import Forbidden, Place, essence, explain, no_answer
+from womm.complaints import (
+    Forbidden,
+    Place,
+    essence,
+    explain,
+    is_no_namespace,
+    no_answer,
+    refused_lists,
+)
 
 AT = "https://10.0.0.1:6443 (context dev)"
 FLAGS = "--context dev --namespace team"
@@ -189,3 +197,20 @@ def test_a_place_without_an_address_is_named_by_its_context() -> None:
 def test_several_lines_become_one_and_each_sentence_is_said_once() -> None:
     assert essence("error: a\n\nerror: a\nError from server (Conflict): b\n") == "a; b"
     assert essence(LOGGED.splitlines()[0]).endswith('connection refused"')
+
+
+def test_of_what_is_refused_the_lists_are_told_apart() -> None:
+    # As kubectl complains where one `get` asks for several kinds.
+    lists = (
+        'Error from server (Forbidden): jobs.batch is forbidden: User "ann" cannot list resource "jobs" '
+        'in API group "batch" in the namespace "team"\n'
+        'Error from server (Forbidden): pods is forbidden: User "ann" cannot list resource "pods" '
+        'in API group "" in the namespace "team"\n'
+    )
+    assert refused_lists(lists + FORBIDDEN) == {"jobs.batch", "pods"}
+    assert refused_lists("Error from server (NotFound): not found") == set()
+
+
+def test_a_creation_tells_that_there_is_no_namespace() -> None:
+    assert is_no_namespace('Error from server (NotFound): namespaces "team" not found\n')
+    assert not is_no_namespace('Error from server (NotFound): deployments.apps "team" not found\n')

@@ -77,7 +77,9 @@ def test_the_limit_that_the_namespace_demands_is_what_the_pods_ask_for(
     [
         "get secrets", "list secrets", "update secrets", "delete pods", "patch pods",
         "create pods --subresource=attach", "update deployments.apps", "patch deployments.apps",
-        "create services", "delete services", "create roles.rbac.authorization.k8s.io", "list nodes",
+        "create services", "delete services", "update jobs.batch", "patch jobs.batch",
+        "update leases.coordination.k8s.io", "watch leases.coordination.k8s.io",
+        "create roles.rbac.authorization.k8s.io", "list nodes",
     ],
 )  # fmt: skip
 def test_the_users_role_allows_no_more(programmer: Path, what: str) -> None:

@@ -35,8 +35,8 @@ class Words:
     """What may follow one verb, or `womm` itself.
 
     A *kind* says what can stand in one place: file, command, variable, context, namespace, joblog (the run's
-    id of a kept one, or a file), `words:` and a list with commas, any (nothing is offered), maybe (any, or
-    nothing at all).
+    id of a kept one, or a file), task (one's id), `words:` and a list with commas, any (nothing is offered),
+    maybe (any, or nothing at all).
     """
 
     #: The options that are offered, and those that are where none of them fits.
@@ -154,7 +154,7 @@ def _kind(name: str, argument: str = "", choices: Iterable[str] = ()) -> str:
         return _words(choices)
     if argument == "FILE" or name == "kubeconfig":
         return "file"
-    return name if name in ("command", "context", "namespace", "joblog") else "any"
+    return name if name in ("command", "context", "namespace", "joblog", "task") else "any"
 
 
 def _words(choices: Iterable[str]) -> str:

@@ -16,12 +16,15 @@ from womm.tasks.listing import Row
 from womm.tasks.look import Looker, Seen
 from womm.tasks.watch import demand_terminal, watch
 
+_MORE = """
+ORPHANED: nobody has renewed the task's lease for 3 minutes. UNKNOWN: there is no lease to tell by.
+"""
+
 
 def make_parser() -> Parser:
     """What the verb understands."""
-    parser = Parser(
-        "status", "Show the tasks that you have begun on this machine, and how they fare; see docs/tasks.md."
-    )
+    parser = Parser("status", "Show the tasks that you have begun on this machine, and how they fare.")
+    parser.epilog = _MORE
     parser.add_argument("task", metavar="ID", nargs="*", help="only these, wherever they were begun")
     parser.add_argument(
         "-A", "--all-machines", action="store_true", help="those of all machines and users of the namespace"
@@ -48,12 +51,9 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         return chosen(seen.rows, wanted, None if options.all_machines else ours)
 
     def drawn(seen: Seen) -> str:
-        rows = choose(seen)
-        return (
-            table.text(rows, ours, options.output == "wide", _width())
-            if rows
-            else _nothing(seen, wanted, kube)
-        )
+        if not (rows := choose(seen)):
+            return _nothing(seen, wanted, kube)
+        return table.text(rows, ours, options.output == "wide", _width())
 
     seen = looker.look()
     _tell(seen.without)

@@ -8,7 +8,7 @@
 #   words                                the line's words up to the cursor, as typed; the last is the one to complete
 #   options, spare, values, rest, after  what may stand there: see Words in womm/commands/completion.py
 #   kind                                 the kind of what comes next; empty: an option, or what rest or after says
-#   kube                                 the cluster that is meant, as options of kubectl
+#   kube, space                          the cluster that is meant, and the namespace there, as options of kubectl
 #   whole, current                       the word to complete, and the part of it that is to be completed: x of --opt=x
 #   typed                                what readline takes for that word
 # shellcheck shell=bash
@@ -69,10 +69,11 @@ _womm_value() {
       [[ $value != \~/* ]] || value=${HOME-}/${value#\~/}
       kube+=("$name=$value")
       ;;
+    -n | --namespace) space=("--namespace=$value") ;;
   esac
 }
 
-# _womm_project: where the line names no cluster, add to $kube what `womm setup` chose for this directory.
+# _womm_project: where the line names no cluster, add to $kube and $space what `womm setup` chose for this directory.
 _womm_project() {
   local directory=$PWD text name
   [[ ${#kube[@]} -eq 0 ]] || return 0
@@ -83,6 +84,7 @@ _womm_project() {
   for name in context kubeconfig; do
     if [[ $text =~ \"$name\":\ *\"([^\"\\]+)\" ]]; then kube+=("--$name=${BASH_REMATCH[1]}"); fi
   done
+  if [[ ${#space[@]} -eq 0 && $text =~ \"namespace\":\ *\"([a-z0-9-]+)\" ]]; then space=("--namespace=${BASH_REMATCH[1]}"); fi
 }
 
 # _womm_ask: offer the lines that kubectl prints for $2…, without $1 before each; none if it fails or takes longer than 1 s.
@@ -136,6 +138,14 @@ _womm_joblogs() {
   [[ ${#COMPREPLY[@]} -gt 0 ]] || _womm_files
 }
 
+# _womm_tasks: offer the tasks of the namespace that is meant. One of --async has two objects, and at its end the job alone.
+_womm_tasks() {
+  local task='{.metadata.labels.womm\.dev/task}{.metadata.labels.womm\.dev/async}'
+  _womm_project
+  _womm_ask '' get deployments,jobs -l app.kubernetes.io/managed-by=womm,app.kubernetes.io/name!=womm-server \
+    -o "jsonpath={range .items[*]}$task{'\n'}{end}" ${space[@]+"${space[@]}"}
+}
+
 # _womm_commands: offer commands, or files where there is none of that name.
 _womm_commands() {
   [[ $current == */* ]] || mapfile -t COMPREPLY < <(builtin compgen -c -- "$current" 2>/dev/null)
@@ -151,6 +161,7 @@ _womm_complete() {
     file) _womm_files ;;
     command) _womm_commands ;;
     joblog) _womm_joblogs ;;
+    task) _womm_tasks ;;
     variable) mapfile -t COMPREPLY < <(builtin compgen -v -- "$current") ;;
     context) _womm_ask '' config get-contexts -o name ;;
     namespace) _womm_ask namespace/ get namespaces -o name ;;
@@ -191,7 +202,7 @@ _womm_read() {
 
 # _womm: complete the word at the cursor; $2 is what readline takes for it.
 _womm() {
-  local IFS=$' \t\n' typed=$2 words=() kube=() options='' spare='' values='' rest='' after=''
+  local IFS=$' \t\n' typed=$2 words=() kube=() space=() options='' spare='' values='' rest='' after=''
   local kind='' verb='' place=0 ended='' whole current
   COMPREPLY=()
   _womm_split

@@ -81,7 +81,7 @@ def rows(objects: Iterable[Any], told: Mapping[str, Counts], now: float) -> list
     """
     tasks: dict[str, _Objects] = {}
     for thing in objects:
-        kind, labels = _at(thing, "kind"), _at(thing, "metadata", "labels")
+        kind, labels = _text(_at(thing, "kind")), _at(thing, "metadata", "labels")
         if _at(labels, "app.kubernetes.io/managed-by") != "womm":
             continue
         task = _text(_at(labels, _COORDINATED if kind == "Job" else _ID))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from womm import complaints, server
 from womm.checks.finding import PATIENCE
 from womm.errors import WommError
+from womm.files import TEMPLATES
 from womm.kubectl import Kube
 from womm.process import attempt
 from womm.tasks import listing
@@ -25,6 +25,7 @@ from womm.threads import Pool, answer
 _KINDS = ("deployments.apps", "jobs.batch", "leases.coordination.k8s.io")
 _OURS = "app.kubernetes.io/managed-by=womm"
 _OBJECTS = ("get", ",".join(_KINDS), "-l", _OURS, "-o", "jsonpath={@}")
+_CLOCK = "/apis/coordination.k8s.io/v1/namespaces/{}/leases?dryRun=All"
 _COUNTS = ("/opt/womm/scripts/server-task", "list")
 
 #: What a look that lacks something is worth, by what could not be had.
@@ -67,9 +68,8 @@ class Looker:
             counts = answer(told) if told is not None else {}
         rows = listing.rows(objects, counts, _uptime() + (self._offset or 0))
         self._asks_server = any(row.kind == listing.ASYNC for row in rows)
-        # Who may not list leases may not make any, either: the clock then matters least.
-        lacking = refused or ({"clock"} if self._by_our_clock else set())
-        return Seen(rows, [_WITHOUT[what] for what in sorted(lacking)])
+        lacking = sorted(refused | ({"clock"} if self._by_our_clock else set()))
+        return Seen(rows, [_WITHOUT[what] for what in lacking])
 
     def _ask_objects(self) -> tuple[list[Any], set[str]]:
         # The objects, and the kinds of them that the user may not list.
@@ -82,21 +82,15 @@ class Looker:
         try:
             items = json.loads(done.stdout)["items"]
         except (ValueError, TypeError, KeyError):
-            if refused != set(_KINDS[1:]):
-                raise self._kube.explain(done.stderr) from None
-            items = []
+            raise self._kube.explain(done.stderr) from None
         return items if isinstance(items, list) else [], refused
 
     def _ask_offset(self) -> float | None:
         # An object's creation is by the server's clock, and of a dry run nothing stays. None where the user
         # may not make one. Raises WommError without the namespace.
-        with tempfile.TemporaryDirectory(prefix="womm-status-") as directory:
-            file = Path(directory, "lease.json")
-            lease = {"metadata": {"generateName": "womm-clock-"}, "spec": {}}
-            kind = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
-            file.write_text(json.dumps({**kind, **lease}), encoding="ascii")
-            url = f"/apis/{kind['apiVersion']}/namespaces/{self._kube.namespace}/leases?dryRun=All"
-            done = attempt(self._kube.argv("create", "--raw", url, "-f", str(file)), patience=PATIENCE)
+        url = _CLOCK.format(quote(self._kube.namespace, safe=""))
+        argv = self._kube.argv("create", "--raw", url, "-f", str(TEMPLATES / "clock.json"))
+        done = attempt(argv, patience=PATIENCE)
         uptime = _uptime()
         try:
             now = listing.seconds(json.loads(done.stdout)["metadata"]["creationTimestamp"])
