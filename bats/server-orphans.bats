@@ -80,8 +80,9 @@ delete leases.coordination.k8s.io womm-task-aaaabbbb $how" ]]
   : >"$BED/answer"
   watch
   eventually listed 2
-  [[ $(sort -u "$BED/calls") == 'get leases.coordination.k8s.io -l app.kubernetes.io/managed-by=womm,womm.dev/task -o jsonpath='\
-'{range .items[*]}{.metadata.labels.womm\.dev/task} {.metadata.name} {.spec.renewTime}{"\n"}{end}' ]]
+  local line='{.metadata.labels.womm\.dev/task} {.metadata.name} {.spec.renewTime}{"\n"}'
+  local labels=app.kubernetes.io/managed-by=womm,womm.dev/task
+  [[ $(sort -u "$BED/calls") == "get leases.coordination.k8s.io -l $labels -o jsonpath={range .items[*]}$line{end}" ]]
   [[ ! -s $BED/err ]]
 }
 

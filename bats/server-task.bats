@@ -17,9 +17,10 @@ teardown() {
   drop_run
 }
 
-# beside: run server-task $@ in the background, $PID. With descriptor 7 as stdin, where the test has opened it.
+# beside: run server-task $@ in the background, $PID.
 beside() {
-  as_user bash "$SCRIPTS/server-task" "$@" 3>&- &
+  # Without being told so, what runs in the background has no stdin.
+  as_user bash "$SCRIPTS/server-task" "$@" <&0 3>&- &
   PID=$!
   STARTED+=("$PID")
 }
@@ -38,6 +39,11 @@ has() {
 # logged: whether `logs` of task t prints $1 on stdout and $2 on stderr, from the start.
 logged() {
   task logs t 0 0 now >"$BED/out" 2>"$BED/err" && has "$BED/out" "$1" && has "$BED/err" "$2"
+}
+
+# receiving: whether a commit of task t waits for its bytes.
+receiving() {
+  [[ -n $(ls "$TASKS"/t/.part.* 2>/dev/null) ]]
 }
 
 # on_small_disk: run the bash program $2 where $WOMM_ROOT is a disk of the size $1.
@@ -195,31 +201,47 @@ on_small_disk() {
   [[ $(<"$TASKS/t/joblog") == 3c ]]
 }
 
-@test "server-task: commits that are killed at any moment lose nothing and repeat nothing" {
+@test "server-task: commits that are killed before or after any program that they start lose and repeat nothing" {
   begun t
-  head -c 1200000 /dev/urandom >"$BED/data"
-  local state='0 0 0' out=0 tries=0 killed=0 err log
-  while ((out < 200000)); do
-    tail -c +$((out * 6 + 1)) "$BED/data" | head -c 120000 >"$BED/next"
-    as_user setsid bash "$SCRIPTS/server-task" commit t $out $((out * 2)) $((out * 3)) 20000 40000 60000 <"$BED/next" 3>&- &
-    PID=$!
-    # The first ones very early, the later ones hardly.
-    sleep "$(printf '0.%03d' $((tries++ * 2)))"
-    if kill -KILL -- "-$PID" 2>/dev/null; then killed=$((killed + 1)); fi
-    wait "$PID" || true
-    state=$(task begin t)
-    read -r out err log <<<"$state"
-    ((err == out * 2 && log == out * 3 && out % 20000 == 0))
+  head -c 600000 /dev/urandom >"$BED/data"
+  local name moment step state ended out=0 killed=0
+  # Such a program kills the whole session when it is the one whose turn it is.
+  for name in head flock stat dd truncate mv rm; do
+    program "$name" 'read -r left <"$WORK/left"
+echo $((left - 1)) >"$WORK/left"
+if ((left == 1)) && [[ $MOMENT == before ]]; then kill -KILL 0; fi
+'"$(command -v "$name")"' "$@" || exit
+if ((left == 1)); then kill -KILL 0; fi'
   done
-  ((killed > 0))
+  for moment in before after; do
+    ended=137
+    for ((step = 1; ended == 137; step++)); do
+      echo "$step" >"$WORK/left"
+      chmod 0666 "$WORK/left"
+      tail -c +$((out * 6 + 1)) "$BED/data" | head -c 6000 >"$BED/next"
+      ended=0
+      as_user env PATH="$BED/bin:$PATH" MOMENT="$moment" setsid --wait bash "$SCRIPTS/server-task" \
+        commit t "$out" $((out * 2)) $((out * 3)) 1000 2000 3000 <"$BED/next" || ended=$?
+      killed=$((killed + (ended == 137)))
+      # As a coordinator goes on that was started anew: from the state on.
+      state=$(task begin t)
+      if [[ $ended -ne 0 && $state == "$out $((out * 2)) $((out * 3))" ]]; then
+        task commit t "$out" $((out * 2)) $((out * 3)) 1000 2000 3000 <"$BED/next"
+      fi
+      out=$((out + 1000))
+      [[ $(task get t state) == "$out $((out * 2)) $((out * 3))" ]]
+    done
+    [[ $ended -eq 0 ]]
+  done
+  ((killed >= 14))
   # Each commit's part of the data, one file after the other.
   local offset
-  for ((offset = 0; offset < 1200000; offset += 120000)); do
-    tail -c +$((offset + 1)) "$BED/data" | head -c 20000 >>"$BED/out"
-    tail -c +$((offset + 20001)) "$BED/data" | head -c 40000 >>"$BED/err"
-    tail -c +$((offset + 60001)) "$BED/data" | head -c 60000 >>"$BED/joblog"
+  for ((offset = 0; offset < out * 6; offset += 6000)); do
+    tail -c +$((offset + 1)) "$BED/data" | head -c 1000 >>"$BED/out"
+    tail -c +$((offset + 1001)) "$BED/data" | head -c 2000 >>"$BED/err"
+    tail -c +$((offset + 3001)) "$BED/data" | head -c 3000 >>"$BED/joblog"
   done
-  for err in out err joblog; do cmp "$BED/$err" <(task get t "$err"); done
+  for name in out err joblog; do cmp "$BED/$name" <(task get t "$name"); done
 }
 
 @test "server-task: of two commits at once one counts; if they are the same, both are content" {
@@ -252,8 +274,7 @@ on_small_disk() {
   mkfifo "$BED/pipe"
   exec 7<>"$BED/pipe"
   beside commit t 0 0 0 3 0 0 <&7 2>"$BED/said"
-  waits() { [[ -n $(ls "$TASKS"/t/.part.* 2>/dev/null) ]]; }
-  eventually waits
+  eventually receiving
   printf new | task commit t 0 0 0 1 1 1
   printf old >&7
   local status=0
@@ -268,8 +289,7 @@ on_small_disk() {
   mkfifo "$BED/pipe"
   exec 7<>"$BED/pipe"
   beside commit t 3 0 0 3 0 0 <&7 2>"$BED/said"
-  waits() { [[ -n $(ls "$TASKS"/t/.part.* 2>/dev/null) ]]; }
-  eventually waits
+  eventually receiving
   [[ $(task begin t) == '3 0 0' ]]
   printf old >&7
   local status=0
@@ -408,9 +428,10 @@ on_small_disk() {
 @test "server-task: a follower whose reader has gone ends with the next byte" {
   begun t
   mkfifo "$BED/pipe"
-  beside logs t 0 0 follow >"$BED/pipe"
+  # Each opens the pipe in the background: that waits for the other one.
   head -c 1 "$BED/pipe" >/dev/null &
   local reader=$! status=0
+  beside logs t 0 0 follow >"$BED/pipe"
   printf ab | task commit t 0 0 0 2 0 0
   wait "$reader"
   printf c | task commit t 2 0 0 1 0 0
@@ -486,7 +507,9 @@ running - 3 2 5 3' ]]
     printf '%d\tpod.1\t1700000000.123\t     0.004\t0\t0\t0\t0\techo %d\n' "$i" "$i"
   done >"$BED/log"
   begun many
-  task commit many 0 0 0 0 0 "$(stat -c %s "$BED/log")" <"$BED/log"
+  local size
+  size=$(stat -c %s "$BED/log")
+  task commit many 0 0 0 0 0 "$size" <"$BED/log"
   for ((i = 0; i < 20; i++)); do as_user cp -r "$TASKS/many" "$TASKS/many$i"; done
   local before
   before=$(milliseconds)
@@ -515,8 +538,7 @@ running - 3 2 5 3' ]]
   mkfifo "$BED/pipe"
   exec 7<>"$BED/pipe"
   beside commit t 0 0 0 3 0 0 <&7 2>"$BED/said"
-  waits() { [[ -n $(ls "$TASKS"/t/.part.* 2>/dev/null) ]]; }
-  eventually waits
+  eventually receiving
   task drop t
   printf old >&7
   local status=0
