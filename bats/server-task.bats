@@ -116,7 +116,7 @@ on_small_disk() {
   run -2 task get t ../t/order
   [[ $output == 'server-task: there are no files ../t/order' ]]
   run -2 task put t out
-  [[ $output == 'server-task: order, stdin or places, not out' ]]
+  [[ $output == 'server-task: order, stdin, places or file1 to file9, not out' ]]
   [[ ! -e $TASKS/t/out ]]
 }
 

@@ -67,6 +67,13 @@ def test_files_of_arguments_are_taken_along_in_their_order() -> None:
     )  # fmt: skip
 
 
+def test_files_beyond_those_that_have_a_place_are_refused() -> None:
+    names = [str(number) for number in range(10)]
+    assert asked("--", "echo", "::::", *names[:9]).files == tuple(names[:9])
+    with pytest.raises(WommError, match="from 9 files at most"):
+        asked("--", "echo", "::::", *names)
+
+
 @pytest.mark.parametrize("option", ["-X", "-m", "--pipe", "--shuf", "--xargs"])
 def test_where_jobs_have_no_number_of_their_own_nobody_can_go_on(option: str) -> None:
     assert not asked(option, "--", "echo").repeatable

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kit import ROOT, Place, eventually, kubectl, names, objects
+from kit import ROOT, Place, account, eventually, kubectl, may, names, objects
 from machine import STATE, is_alive
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("clean")]
@@ -244,3 +244,40 @@ def test_a_foreign_deployment_of_such_a_name_is_nobodys_task(none: Place) -> Non
         assert names(none.namespace, "deployments") == ["Deployment/womm-task-foreignx"]
     finally:
         kubectl("--namespace", none.namespace, "delete", "deployment", "womm-task-foreignx")
+
+
+@pytest.fixture
+def programmers(none: Place, tmp_path: Path) -> list[Path]:
+    """The kubeconfigs of two who have the Role that `cluster-setup --user-role` prints, and nothing else."""
+    place = ("--namespace", none.namespace)
+    kubectl("create", "-f", "-", stdin=none.womm("cluster-setup", "--user-role").out.decode())
+    paths = []
+    for name in ("ann", "ben"):
+        kubectl(*place, "create", "serviceaccount", name)
+        who = f"--serviceaccount={none.namespace}:{name}"
+        kubectl(*place, "create", "rolebinding", f"womm-{name}", "--role=womm-user", who)
+        eventually(
+            lambda name=name: may(
+                f"system:serviceaccount:{none.namespace}:{name}", none.namespace, "create", "jobs"
+            )
+        )
+        paths.append(tmp_path / name)
+        account(none.namespace, name, paths[-1])
+    return paths
+
+
+def test_two_users_tasks_run_side_by_side(none: Place, programmers: list[Path]) -> None:
+    tasks = {}
+    for path in programmers:
+        done = none.womm(
+            "--kubeconfig", str(path), "parallel", "--async", "--kube-pods", "1", "-j", "2", "--",
+            f"sleep 0.5; echo {path.name} {{}}", ":::", *"123456",
+        )  # fmt: skip
+        assert done.status == 0, done.messages
+        tasks[path.name] = done.out.decode().strip()
+    for name, task in tasks.items():
+        logs = none.womm("logs", "-f", task)
+        assert (logs.status, logs.lines) == (0, [f"{name} {number}" for number in "123456"]), logs.messages
+    finished(none, tasks["ann"])
+    assert none.womm("wait", tasks["ben"]).status == 0
+    finished(none, tasks["ben"])

@@ -13,6 +13,8 @@ _KEPT = "womm keeps the joblog of such a task itself, until `womm finish`: leave
 _TERMINAL = "there is no terminal: leave out --async"
 #: Where the coordinator keeps what it has: a volume of its own.
 WORK = "/work"
+#: How many files of arguments can be taken along.
+MOST_FILES = 9
 #: GNU parallel's options that need this machine, by their canonical names, and why.
 REFUSED = {
     **dict.fromkeys(("transferfile", "transfer", "return", "trc", "basefile", "cleanup"), _HERE),
@@ -112,6 +114,11 @@ class _Files:
             self.stdin = True
             return name
         self.names.append(name)
+        if len(self.names) > MOST_FILES:
+            raise WommError(
+                f"with --async GNU parallel reads arguments from {MOST_FILES} files at most",
+                "put them together, or give them on stdin",
+            )
         return f"{WORK}/{place(len(self.names))}"
 
 
