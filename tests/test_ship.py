@@ -10,7 +10,7 @@ import pytest
 from womm.errors import WommError
 from womm.process import Done
 from womm.tasks.marks import Place
-from womm.tasks.ship import GONE, OTHERWISE, Dropped, Files, Shipper
+from womm.tasks.ship import GONE, OTHERWISE, Files, Shipper
 
 
 class FileServer:
@@ -21,6 +21,10 @@ class FileServer:
         self.answers = list(answers)
         #: Whether the next commit is made although its answer is a bad one.
         self.deaf = False
+        self.restored = 0
+
+    def restore(self) -> None:
+        self.restored += 1
 
     @property
     def state(self) -> Place:
@@ -66,7 +70,7 @@ def files(tmp_path: Path) -> Files:
 
 def shipper(server: FileServer, files: Files, grouped: bool = True) -> Shipper:
     """One that has shipped nothing."""
-    return Shipper(server, files, server.state, grouped)  # type: ignore[arg-type]
+    return Shipper(server, files, server.state, grouped, server.restore)  # type: ignore[arg-type]
 
 
 def grow(path: Path, content: bytes) -> None:
@@ -115,9 +119,17 @@ def test_a_commit_whose_answer_was_lost_is_not_made_twice(files: Files) -> None:
     assert server.copies == [b"more\n", b"womm: hello\n", b"Seq\n"]
 
 
-def test_a_server_that_has_dropped_the_task_ends_it(files: Files) -> None:
-    with pytest.raises(Dropped):
-        shipper(FileServer(GONE), files).stop(whole=True)
+def test_a_server_that_has_lost_the_task_is_given_all_of_it_again(files: Files) -> None:
+    server = FileServer()
+    begun = shipper(server, files)
+    grow(files.out, b"1\n")
+    begun.stop(whole=False)
+    server.copies = [b"", b"", b""]
+    server.answers = [GONE]
+    grow(files.out, b"2\n")
+    begun.stop(whole=True)
+    assert server.restored == 1
+    assert server.copies == [b"1\n2\n", b"womm: hello\n", b"Seq\n"]
 
 
 def test_a_server_that_is_away_for_a_while_gets_it_all_later(

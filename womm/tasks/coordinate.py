@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from womm import joblog, workers
@@ -27,7 +28,7 @@ from womm.tasks import detached
 from womm.tasks.detached import WORK
 from womm.tasks.marks import Place
 from womm.tasks.order import Order, load
-from womm.tasks.ship import GONE, Files, Server, Shipper, words_of
+from womm.tasks.ship import GONE, Files, Server, Shipper, chunks, words_of
 from womm.workers import Here
 
 _CONTEXT = "cluster"
@@ -63,7 +64,7 @@ def _see_to_it(kube: Kube, server: Server, order: Order, work: Path, state: Plac
     files = Files(work / "out", work / "err", work / "joblog", work / "marks")
     _fetch(server, order, files, work)
     again = state.log > 0
-    shipper = Shipper(server, files, state, order.grouped)
+    shipper = Shipper(server, files, state, order.grouped, lambda: _give(server, order, work))
     with _own_streams(files, work / "stdin"):
         shipper.start()
         try:
@@ -83,7 +84,7 @@ def _see_to_it(kube: Kube, server: Server, order: Order, work: Path, state: Plac
             raise
     shipper.stop(whole=True)
     if (work / places.FILE).exists():
-        server.pour(lambda: iter([(work / places.FILE).read_bytes()]), "put", "places")
+        server.pour(partial(chunks, work / places.FILE), "put", "places")
     _good(server.ask("end", str(status)))
 
 
@@ -129,6 +130,14 @@ def _fetch(server: Server, order: Order, files: Files, work: Path) -> None:
     # What an earlier coordinator has shipped: the copies have the same bytes at the same places.
     for name, path in (("out", files.out), ("err", files.err), ("joblog", files.log)):
         server.fetch(name, path)
+
+
+def _give(server: Server, order: Order, work: Path) -> None:
+    # All that _fetch has taken, to a server that has lost it; the rest is shipped again.
+    names = [detached.place(number) for number in range(1, order.files + 1)]
+    for name in [*names, *(["stdin"] if order.stdin else [])]:
+        _good(server.pour(partial(chunks, work / name), "put", name))
+    _good(server.pour(lambda: iter([order.dump()]), "put", "order"))
 
 
 @contextmanager

@@ -26,10 +26,6 @@ _TRIES = 10
 _CHUNK = 1 << 18
 
 
-class Dropped(Exception):
-    """The file server knows nothing of the task: somebody has finished it, or the server's volume is gone."""
-
-
 def words_of(done: Done) -> str:
     """What a program complained of."""
     return done.stderr.decode(errors="replace").strip() or f"exit status {done.status}"
@@ -40,6 +36,13 @@ def size(path: Path) -> int:
     with suppress(FileNotFoundError):
         return path.stat().st_size
     return 0
+
+
+def chunks(path: Path) -> Iterator[bytes]:
+    """What a file holds."""
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
 
 
 def _end(path: Path) -> bytes:
@@ -124,38 +127,34 @@ class Server:
 class Shipper(threading.Thread):
     """Copies the files to the server, from start() to stop().
 
-    With `grouped` output never half a job's. `state` is what the server has.
+    With `grouped` output never half a job's. `state` is what the server has; `restore` gives the task anew to
+    one that has lost it (its volume went with its pod).
     """
 
-    def __init__(self, server: Server, files: Files, state: Place, grouped: bool) -> None:
+    def __init__(
+        self, server: Server, files: Files, state: Place, grouped: bool, restore: Callable[[], None]
+    ) -> None:
         super().__init__(name="shipper", daemon=True)
-        self._server, self._files, self._grouped = server, files, grouped
+        self._server, self._files, self._grouped, self._restore = server, files, grouped, restore
         self._state = state
         self._stopping = threading.Event()
-        #: What ended it, if something did.
-        self.failure: Exception | None = None
 
     def run(self) -> None:
-        """Ship until stop(), or until the server knows nothing of the task."""
+        """Ship until stop()."""
         pause = _EVERY
         while not self._stopping.wait(pause):
             try:
                 self._ship(self._due())
                 pause = _EVERY
-            except Dropped as dropped:
-                self.failure = dropped
-                return
             except (OSError, WommError) as error:
                 debug(f"not shipped yet: {error}")
                 pause = _AGAIN
 
     def stop(self, whole: bool) -> None:
-        """Ship what is left: all or, where the task is not over, what may be. Raises WommError, Dropped."""
+        """Ship what is left: all or, where the task is not over, what may be. Raises WommError."""
         self._stopping.set()
         if self.is_alive():
             self.join()
-        if self.failure is not None:
-            raise self.failure
         for left in reversed(range(_TRIES if whole else 1)):
             try:
                 self._ship(self._files.sizes() if whole else self._due())
@@ -180,9 +179,9 @@ class Shipper(threading.Thread):
         lengths = [last - first for first, last in zip(start, end, strict=True)]
         words = [str(number) for number in (*start, *lengths)]
         done = self._server.pour(lambda: self._files.between(start, end), "commit", *words)
-        if done.status == GONE:
-            raise Dropped
-        if done.status == OTHERWISE and not again:
+        if done.status in (GONE, OTHERWISE) and not again:
+            if done.status == GONE:
+                self._restore()
             # An answer was lost, and more has been written since: the server knows how far it is.
             self._state = Place(*map(int, self._server.ask("begin").text.split()))
             self._ship(end, again=True)
