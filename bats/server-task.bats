@@ -389,6 +389,18 @@ if ((left == 1)); then kill -KILL 0; fi'
   [[ $output == newline ]]
 }
 
+@test "server-task: what is committed, and the end, while a follower prints what came before, is not missed" {
+  begun t
+  printf first | task commit t 0 0 0 5 0 0
+  program dd 'if mkdir "$WORK/once" 2>/dev/null; then
+  PATH='"$PATH"'
+  printf " and last" | bash '"$SCRIPTS"'/server-task commit t 5 0 0 9 0 0 && bash '"$SCRIPTS"'/server-task end t 0
+fi
+exec '"$(command -v dd)"' "$@"'
+  run -0 as_user env PATH="$BED/bin:$PATH" bash "$SCRIPTS/server-task" logs t 0 0 follow
+  [[ $output == 'first and last' ]]
+}
+
 @test "server-task: who waits for what does not come starts no programs" {
   begun t
   mkdir "$BED/none"
