@@ -10,9 +10,12 @@ setup() {
   make_server
   TASKS=$WOMM_ROOT/tasks
   STARTED=()
+  : >"$WORK/sessions"
+  chmod 0666 "$WORK/sessions"
 }
 
 teardown() {
+  kill_sessions
   ((!${#STARTED[@]})) || kill -KILL "${STARTED[@]}" 2>/dev/null || true
   drop_run
 }
@@ -20,9 +23,14 @@ teardown() {
 # beside: run server-task $@ in the background, $PID.
 beside() {
   # Without being told so, what runs in the background has no stdin.
-  as_user bash "$SCRIPTS/server-task" "$@" <&0 3>&- &
+  as_user setsid bash -c 'echo $$ >>"$WORK/sessions"; exec bash "$@"' beside "$SCRIPTS/server-task" "$@" <&0 3>&- &
   PID=$!
-  STARTED+=("$PID")
+}
+
+# kill_sessions: kill whatever runs of them, with the programs that they started.
+kill_sessions() {
+  local session
+  while read -r session; do kill -KILL -- "-$session" 2>/dev/null || true; done <"$WORK/sessions"
 }
 
 # begun: a task $1 that has an order and has begun.
@@ -91,7 +99,8 @@ on_small_disk() {
   arrived() { [[ $(cat "$TASKS"/t/.put.* 2>/dev/null) == new ]]; }
   eventually arrived
   [[ $(task get t stdin) == former ]]
-  kill -KILL "$PID"
+  kill_sessions
+  eventually ended "$(<"$WORK/sessions")"
   [[ $(task get t stdin) == former ]]
 }
 
