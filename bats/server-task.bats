@@ -10,9 +10,12 @@ setup() {
   make_server
   TASKS=$WOMM_ROOT/tasks
   STARTED=()
+  : >"$WORK/sessions"
+  chmod 0666 "$WORK/sessions"
 }
 
 teardown() {
+  kill_sessions
   ((!${#STARTED[@]})) || kill -KILL "${STARTED[@]}" 2>/dev/null || true
   drop_run
 }
@@ -20,9 +23,14 @@ teardown() {
 # beside: run server-task $@ in the background, $PID.
 beside() {
   # Without being told so, what runs in the background has no stdin.
-  as_user bash "$SCRIPTS/server-task" "$@" <&0 3>&- &
+  as_user setsid bash -c 'echo $$ >>"$WORK/sessions"; exec bash "$@"' beside "$SCRIPTS/server-task" "$@" <&0 3>&- &
   PID=$!
-  STARTED+=("$PID")
+}
+
+# kill_sessions: kill whatever runs of them, with the programs that they started.
+kill_sessions() {
+  local session
+  while read -r session; do kill -KILL -- "-$session" 2>/dev/null || true; done <"$WORK/sessions"
 }
 
 # begun: a task $1 that has an order and has begun.
@@ -91,7 +99,8 @@ on_small_disk() {
   arrived() { [[ $(cat "$TASKS"/t/.put.* 2>/dev/null) == new ]]; }
   eventually arrived
   [[ $(task get t stdin) == former ]]
-  kill -KILL "$PID"
+  kill_sessions
+  eventually ended "$(<"$WORK/sessions")"
   [[ $(task get t stdin) == former ]]
 }
 
@@ -387,6 +396,18 @@ if ((left == 1)); then kill -KILL 0; fi'
   has "$BED/out" 'no newline'
   run -0 timeout 20 bash -c 'as_user bash "$0/server-task" logs t 3 0 follow' "$SCRIPTS"
   [[ $output == newline ]]
+}
+
+@test "server-task: what is committed, and the end, while a follower prints what came before, is not missed" {
+  begun t
+  printf first | task commit t 0 0 0 5 0 0
+  program dd 'if mkdir "$WORK/once" 2>/dev/null; then
+  PATH='"$PATH"'
+  printf " and last" | bash '"$SCRIPTS"'/server-task commit t 5 0 0 9 0 0 && bash '"$SCRIPTS"'/server-task end t 0
+fi
+exec '"$(command -v dd)"' "$@"'
+  run -0 as_user env PATH="$BED/bin:$PATH" bash "$SCRIPTS/server-task" logs t 0 0 follow
+  [[ $output == 'first and last' ]]
 }
 
 @test "server-task: who waits for what does not come starts no programs" {
