@@ -39,6 +39,9 @@ def refusal(*arguments: str) -> WommError:
         (["--image", "x", "--orphans-after", "soon"], "--orphans-after takes a time, not 'soon'", "90"),
         (["--image", "x", "--orphans-after", "2m59s"], "--orphans-after 2m59s would take", "3m at least"),
         (["--build", "--prefix", "a b/"], "no registry prefix", "--prefix"),
+        (["--image", "x", "--storage-class", "fast"], "a volume has a size", "--size"),
+        (["--image", "x", "--size", "50"], "--size 50 is too little", "50Gi"),
+        (["--image", "x", "--size", "big"], "--size", "for example"),
     ],
 )
 def test_cluster_setup_refuses_with_the_way_out(
@@ -55,6 +58,27 @@ def pod(found: list[Any]) -> dict[str, Any]:
     (spec,) = (document["spec"]["template"]["spec"] for document in found if document["kind"] == "Deployment")
     assert isinstance(spec, dict)
     return spec
+
+
+def test_a_server_with_a_volume_of_its_own_claims_it(capfd: pytest.CaptureFixture[str]) -> None:
+    def printed(*more: str) -> list[dict[str, Any]]:
+        assert cluster_setup.run(["--image", "r/s:1", *more], KubeChoice("team")) == 0
+        return list(yaml.load_all(capfd.readouterr().out, Loader=yaml.CSafeLoader))
+
+    def claims(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [document["spec"] for document in found if document["kind"] == "PersistentVolumeClaim"]
+
+    without = printed()
+    assert claims(without) == []
+    assert {"name": "shares", "emptyDir": {}} in pod(without)["volumes"]
+    found = printed("--size", "50Gi", "--storage-class", "fast")
+    size = {"requests": {"storage": "50Gi"}}
+    assert claims(found) == [
+        {"accessModes": ["ReadWriteOnce"], "storageClassName": "fast", "resources": size}
+    ]
+    volume = {"name": "shares", "persistentVolumeClaim": {"claimName": "womm-server"}}
+    assert volume in pod(found)["volumes"]
+    assert claims(printed("--size", "50Gi")) == [{"accessModes": ["ReadWriteOnce"], "resources": size}]
 
 
 @pytest.mark.parametrize(

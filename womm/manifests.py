@@ -106,6 +106,8 @@ class ServerSpec:
     """The file server of a namespace. `arch` is empty where its image's is not known.
 
     `orphans_after`: seconds without a sign of life after which it takes a task away; 0: it never does.
+    `size`: of the volume that outlives its pod, of class `storage_class` ("": the cluster's default); ""
+    without one.
     """
 
     namespace: str
@@ -116,6 +118,8 @@ class ServerSpec:
     memory: str = "128Mi"
     memory_limit: str = "512Mi"
     orphans_after: int = 600
+    size: str = ""
+    storage_class: str = ""
 
 
 def quote(value: object) -> str:

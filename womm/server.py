@@ -29,11 +29,15 @@ class NotReady(WommError):
 
 @dataclass(frozen=True)
 class Server:
-    """A file server that is there: its pod, the Service's address, its image."""
+    """A file server that is there: its pod, the Service's address, its image.
+
+    `lasting`: its volume outlives the pod.
+    """
 
     pod: str
     address: str
     image: str
+    lasting: bool = False
 
 
 def script(verb: str, task: str, key: str) -> tuple[str, ...]:
@@ -96,8 +100,10 @@ def find(kube: Kube, **patience: float) -> Server:
     ready = [pod for pod in items if pod["kind"] == "Pod" and _is_ready(pod)]
     if not ready:
         raise _not_ready(deployment, items, f"see kubectl {choice} describe pods -l {_LABEL}")
-    image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
-    return Server(ready[0]["metadata"]["name"], service["spec"]["clusterIP"], image)
+    spec = deployment["spec"]["template"]["spec"]
+    lasting = any("persistentVolumeClaim" in volume for volume in spec.get("volumes", []))
+    image = spec["containers"][0]["image"]
+    return Server(ready[0]["metadata"]["name"], service["spec"]["clusterIP"], image, lasting)
 
 
 def _not_ready(deployment: dict[str, Any], items: list[dict[str, Any]], look: str) -> WommError:

@@ -111,6 +111,14 @@ def memory(given: str | None, environ: Mapping[str, str]) -> str:
     return text
 
 
+def volume(text: str) -> str:
+    """The size of a volume that --size was given: a Kubernetes quantity of bytes."""
+    _quantity("--size", text)
+    if not re.search("[KMGTPE]i?$", text):
+        raise WommError(f"--size {text} is too little for a volume (its unit is bytes)", "for example 50Gi")
+    return text
+
+
 def selector(text: str) -> tuple[str, str]:
     """The label that --kube-node-selector was given: key and value."""
     key, equals, value = text.partition("=")

@@ -49,6 +49,12 @@ def make_parser() -> Parser:
         help="take a task away that gave no sign of life for so long (default: 10m; 0: never)",
     )
     parser.add_argument(
+        "--size", metavar="SIZE", help="give the server a volume of its own (50Gi), which outlives its pod"
+    )
+    parser.add_argument(
+        "--storage-class", metavar="NAME", help="with --size: its class (default: the cluster's own)"
+    )
+    parser.add_argument(
         "--user-role", action="store_true", help="print the Role of those who may use womm instead"
     )
     return parser
@@ -71,6 +77,9 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         raise WommError(
             "--kubectl is for an image that is built", "leave it out, or --build in place of --image"
         )
+    if options.storage_class and not options.size:
+        raise WommError("--storage-class is for a volume, and a volume has a size", "--size 50Gi")
+    size = values.volume(options.size) if options.size else ""
     orphans_after = _orphans_after(options.orphans_after)
     prefix: str = options.prefix or config.remembered("prefix") or ""
     load = engine.load_command(options.load)
@@ -87,7 +96,14 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         builder = replace(engine.find(config.remembered("engine")), load=load)
         progress(f"womm: building the file server's image on {options.base_image}")
         name, arch = image.build_server(builder, prefix, options.base_image, kubectl)
-    spec = ServerSpec(namespace=namespace, image=name, arch=arch, orphans_after=orphans_after)
+    spec = ServerSpec(
+        namespace=namespace,
+        image=name,
+        arch=arch,
+        orphans_after=orphans_after,
+        size=size,
+        storage_class=options.storage_class or "",
+    )
     data(server_manifest(spec))
     return 0
 

@@ -73,9 +73,10 @@ def submit(here: Here, wanted: Workers, asked: Detached, rules: Rules, again: Se
         # From here on it is on its own, whatever becomes of this womm.
         run_.forget_all()
         progress(f"job.batch/womm-async-{run_.task} created")
-        progress(
-            "womm: if the file server's pod is replaced, what tasks that are over have left there is lost"
-        )
+        if begun.found is not None and not begun.found.lasting:
+            progress(
+                "womm: the file server has no volume of its own: what a task leaves there goes with its pod"
+            )
         _see_it_begin(upload, here.kube, run_, wanted.pending_timeout)
         return run_.task
 
