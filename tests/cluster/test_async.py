@@ -133,6 +133,17 @@ def test_an_api_server_that_restarts_is_no_matter_to_a_task_or_to_who_follows_it
     finished(none, task)
 
 
+def test_a_file_server_that_is_replaced_gets_a_running_task_again(none: Place) -> None:
+    task = begun(none, "-j", "2", "--", "sleep 1; echo {}", stdin=lines(60))
+    with none.started("logs", "-f", task) as logs:
+        logs.until(lambda: len(logs.out.splitlines()) >= 4)
+        kubectl("--namespace", none.namespace, "delete", "pod", "-l", "app.kubernetes.io/name=womm-server")
+        done = logs.wait()
+    assert (done.status, done.lines) == (0, numbered(60)), done.messages
+    assert none.womm("logs", task).lines == numbered(60)
+    finished(none, task)
+
+
 def test_a_womm_that_is_killed_when_the_task_is_made_takes_nothing_with_it(none: Place) -> None:
     arguments = ("parallel", "--async", "--kube-pods", "2", "--", JOB, ":::", *"123")
     with none.started(*arguments) as womm:

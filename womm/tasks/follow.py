@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -24,6 +25,16 @@ _PATIENCE, _TRIES = 60.0, 5
 
 class _Lost(Exception):
     """The way to the file server is lost."""
+
+
+class _Unknown(WommError):
+    """The file server knows nothing of the task."""
+
+    def __init__(self, task: str) -> None:
+        super().__init__(
+            f"the file server knows of no task {task}",
+            "it has been finished, or runs in another namespace (--namespace): `womm status` lists the tasks",
+        )
 
 
 def wait_for(kube: Kube, task: str) -> int:
@@ -67,15 +78,20 @@ def _print(seen: dict[int, int], stream: int, chunk: bytes) -> None:
 
 def _again(kube: Kube, ask: Callable[[Link], T], progress: Callable[[], int] = lambda: 0) -> T:
     # Asks until there is an answer: a file server may be replaced, a cluster be away for a while.
-    tries, before = 0, progress()
+    tries, before, lost = 0, progress(), False
     while True:
         try:
             with linked(kube, _PATIENCE) as link:
                 return ask(link)
-        except _Lost:
+        except (_Lost, _Unknown) as trouble:
+            # A new file server gets a running task anew from its coordinator, a little later.
+            if isinstance(trouble, _Unknown) and (not lost or tries == _TRIES):
+                raise
+            lost = True
             tries = tries + 1 if progress() == before else 0
             before = progress()
-            if tries == _TRIES:
+            time.sleep(tries)
+            if tries > _TRIES:
                 raise WommError(
                     "the file server can't be reached", "`womm doctor` looks for the reason"
                 ) from None
@@ -86,10 +102,7 @@ def _good(done: Done, task: str) -> Done:
     if done.status == _LOST:
         raise _Lost
     if done.status == _GONE:
-        raise WommError(
-            f"the file server knows of no task {task}",
-            "it has been finished, or runs in another namespace (--namespace): `womm status` lists the tasks",
-        )
+        raise _Unknown(task)
     if done.status != 0:
         raise WommError(
             f"the file server can't tell of task {task}: {done.stderr.decode(errors='replace').strip()}"
