@@ -297,4 +297,6 @@ get namespaces -o name --context=other' ]]
 --namespace=mine --context=chosen
 --context=other' ]]
   becomes 'womm status -o w<TAB>' 'womm status -o wide '
+  becomes 'womm logs -f b<TAB>' 'womm logs -f blhqwudx '
+  becomes 'womm finish --force aaaaaaaa b<TAB>' 'womm finish --force aaaaaaaa blhqwudx '
 }

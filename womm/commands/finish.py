@@ -23,7 +23,7 @@ def make_parser() -> Parser:
         "finish",
         "Bring home what tasks have changed, and delete what they keep in the cluster, logs included.",
     )
-    parser.add_argument("tasks", metavar="ID", nargs="*", help="what `womm parallel --async` has printed")
+    parser.add_argument("task", metavar="ID", nargs="*", help="what `womm parallel --async` has printed")
     parser.add_argument("--all", action="store_true", help="all tasks that were started on this machine")
     parser.add_argument("--force", action="store_true", help="end those that still run, without a question")
     return parser
@@ -32,10 +32,10 @@ def make_parser() -> Parser:
 def run(arguments: Sequence[str], choice: KubeChoice) -> int:
     """Run the verb; returns 0, or the status of a merge with conflicts."""
     options, choice = make_parser().understand(arguments, choice)
-    if bool(options.tasks) == options.all:
+    if bool(options.task) == options.all:
         raise WommError("which tasks?", "womm finish ID…, or --all; `womm status` lists them")
     sweep()
-    tasks = options.tasks or _all(choice)
+    tasks = options.task or _all(choice)
     for task in tasks:
         record.check_id(task)
     conflicts, trouble = False, None
