@@ -298,5 +298,5 @@ get namespaces -o name --context=other' ]]
 --context=other' ]]
   becomes 'womm status -o w<TAB>' 'womm status -o wide '
   becomes 'womm logs -f b<TAB>' 'womm logs -f blhqwudx '
-  becomes 'womm finish --force aaaaaaaa b<TAB>' 'womm finish --force aaaaaaaa blhqwudx '
+  becomes 'womm finish --force b<TAB>' 'womm finish --force blhqwudx '
 }

@@ -44,7 +44,7 @@ def test_who_runs_a_task_renews_its_lease_and_only_its_user_looks_at_those_of_ot
 
     assert verbs(TASK, "leases") == {"get", "create", "patch", "delete"}
     assert verbs(USER, "leases") == {"get", "create", "patch", "delete", "list"}
-    assert (verbs(TASK, "jobs"), verbs(USER, "jobs")) == (set(), {"get", "list", "create", "delete"})
+    assert (verbs(TASK, "jobs"), verbs(USER, "jobs")) == (set(), {"get", "list", "watch", "create", "delete"})
     expected = {f"{verb} {resource}" for resource in ("jobs", "leases") for verb in verbs(USER, resource)}
     assert expected == ASYNC
 

@@ -58,7 +58,9 @@ USER = (
     Right("", "pods", ("create",), "kubectl create --dry-run=server: would the namespace take such a pod?"),
     Right("", "pods/log", ("get",), "kubectl logs: the last words of a pod that died."),
     Right("coordination.k8s.io", "leases", ("list",), "womm status tells by them which tasks are alive."),
-    Right("batch", "jobs", ("get", "list", "create", "delete"), "A task's coordinator, with --async."),
+    Right(
+        "batch", "jobs", ("get", "list", "watch", "create", "delete"), "A task's coordinator, with --async."
+    ),
 )
 
 #: What the file server has to be allowed, to take away what tasks without a sign of life have left.

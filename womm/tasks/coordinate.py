@@ -161,7 +161,8 @@ def _see_off(kube: Kube, order: Order) -> None:
     # What an earlier coordinator has made. Its agents have heard nothing since: their jobs end in the
     # dead-man time, and none of them is to run twice at once.
     task = f"womm-task-{order.task}"
-    kube.run("delete", f"deployment/{task}", f"secret/{task}", "--ignore-not-found", patience=_PATIENCE)
+    kube.run("delete", f"secret/{task}", "--ignore-not-found", "--wait=false")
+    kube.run("delete", f"deployment/{task}", "--ignore-not-found", patience=_PATIENCE)
     seconds = order.workers.lost_after + _LEAVING
     ours = ("pods", "-l", f"womm.dev/task={order.task}")
     attempt(kube.argv("wait", "--for=delete", *ours, f"--timeout={seconds}s"), patience=2 * seconds)

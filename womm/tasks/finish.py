@@ -56,9 +56,11 @@ class Finisher:
                     raise
                 warn(f"the file server's part of {self._task} is not taken back: {error.message}")
         name = f"womm-task-{self._task}"
-        self._delete(f"deployment/{name}", f"secret/{name}")
+        self._delete(f"deployment/{name}")
+        # Not waited for: that would take the right to list the namespace's.
+        self._delete(f"secret/{name}", "--wait=false")
         with contextlib.suppress(Forbidden):
-            self._delete(f"lease/{name}")
+            self._delete(f"lease/{name}", "--wait=false")
         if self._record is not None:
             self._record.forget()
         progress(f"womm: task {self._task} is finished")
