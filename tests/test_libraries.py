@@ -16,7 +16,7 @@ from womm import __version__, libraries
 from womm.files import PACKAGE
 
 _RENDER = """\
-import sys, sh, jinja2, womm.commands.parallel, womm.hub.links, womm.timeline
+import sys, sh, jinja2, womm.commands.coordinate, womm.hub.links
 from womm.manifests import ServerSpec, server_manifest
 assert "womm-server" in server_manifest(ServerSpec("team", "r/s:1"))
 for module in list(sys.modules.values()):
