@@ -48,8 +48,20 @@ JOB='for i in 1 2 3; do echo {#} {#} {#}; echo {#} {#} {#} >&2; done'
   [[ $status -eq 2 ]]
 }
 
+@test "marks: the jobs are counted where that is wanted, before the first one starts" {
+  export WOMM_TOTAL=$PWD/total
+  marked 'cat total; : {1} {2}' ::: a b c ::: 1 2
+  [[ $(cat total) == 6 ]]
+  [[ $(sort -u out) == 6 ]]
+  rm total
+  seq 7 >list
+  marked -N 2 -a list echo
+  marked -L 2 -a list echo
+  [[ ! -e total ]]
+}
+
 @test "marks: jobs and GNU parallel's own children do not get its variables" {
-  marked 'env | grep -E "^WOMM_(MARKS|OUT|ERR|LOG)=" || echo none; : {}' ::: 1
+  marked 'env | grep -E "^WOMM_(MARKS|OUT|ERR|LOG|TOTAL)=" || echo none; : {}' ::: 1
   [[ $(cat out) == none ]]
 }
 

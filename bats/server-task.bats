@@ -125,7 +125,7 @@ on_small_disk() {
   run -2 task get t ../t/order
   [[ $output == 'server-task: there are no files ../t/order' ]]
   run -2 task put t out
-  [[ $output == 'server-task: order, stdin, places or file1 to file9, not out' ]]
+  [[ $output == 'server-task: order, stdin, places, total or file1 to file9, not out' ]]
   [[ ! -e $TASKS/t/out ]]
 }
 
@@ -513,13 +513,15 @@ $((now - 100)) 8 9"
   task end ended 3
   echo 1 | task put early stdin
   echo '{}' | task put ordered order
+  echo 120 | task put running total
+  echo none | task put ended total
   as_user mkdir "$TASKS/Not-ours"
   as_user touch "$TASKS/file"
   run -0 task list
-  [[ $output == 'early . 0 0 0 0
-ended 3 0 0 1 0
-ordered - 0 0 0 0
-running - 3 2 5 3' ]]
+  [[ $output == 'early . 0 0 0 0 -
+ended 3 0 0 1 0 -
+ordered - 0 0 0 0 -
+running - 3 2 5 3 120' ]]
 }
 
 @test "server-task: 10,000 jobs and 20 tasks are listed in less than 5 s" {
@@ -536,7 +538,7 @@ running - 3 2 5 3' ]]
   before=$(milliseconds)
   run -0 task list
   (($(milliseconds) - before < 5000))
-  [[ ${#lines[@]} -eq 21 && ${lines[20]} == 'many9 - 0 0 10000 0' ]]
+  [[ ${#lines[@]} -eq 21 && ${lines[20]} == 'many9 - 0 0 10000 0 -' ]]
 }
 
 @test "server-task: what is dropped is gone, however often" {

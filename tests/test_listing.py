@@ -237,12 +237,11 @@ def test_an_async_task_whose_workers_have_gone_says_what_they_were() -> None:
     assert (there.cpu, there.memory, there.ready, there.pods) == ("1", "512Mi", 1, 2)
 
 
-def test_how_many_jobs_there_are_is_known_where_the_task_says_so() -> None:
-    known = job(active=1)
-    known["metadata"]["annotations"]["womm.dev/jobs"] = "120"
-    assert one(known, told=Counts(None, 7, 2)).total == 120
-    known["metadata"]["annotations"]["womm.dev/jobs"] = "many"
-    assert one(known).total is None
+def test_how_many_jobs_there_are_is_known_where_they_were_counted() -> None:
+    assert one(job(active=1), told=Counts(None, 7, 2, 120)).total == 120
+    assert one(job(active=1), told=Counts(None, 7, 2)).total is None
+    assert listing.counts("abcdefgh - 3 2 7 2 120\n") == {"abcdefgh": Counts(None, 7, 2, 120)}
+    assert listing.counts("abcdefgh 0 3 2 7 2 -\n") == {"abcdefgh": Counts(0, 7, 2)}
 
 
 def test_the_oldest_task_stands_first() -> None:

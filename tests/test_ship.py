@@ -61,7 +61,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def files(tmp_path: Path) -> Files:
     """The files of a task whose GNU parallel has begun."""
-    made = Files(*(tmp_path / name for name in ("out", "err", "log", "marks")))
+    made = Files(*(tmp_path / name for name in ("out", "err", "log", "marks", "total")))
     made.out.write_bytes(b"")
     made.err.write_bytes(b"womm: hello\n")
     made.log.write_bytes(b"Seq\n")

@@ -28,7 +28,7 @@ from womm.tasks import detached
 from womm.tasks.detached import WORK
 from womm.tasks.marks import Place
 from womm.tasks.order import Order, load
-from womm.tasks.ship import GONE, Files, Server, Shipper, chunks, words_of
+from womm.tasks.ship import GONE, Files, Server, Shipper, chunks, size, words_of
 from womm.workers import Here
 
 _CONTEXT = "cluster"
@@ -37,6 +37,8 @@ _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 # dead-man time.
 _PATIENCE, _LEAVING = 600.0, 10
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+# Bytes of arguments that GNU parallel reads at once to count its jobs; more would be more of its memory.
+_COUNTED = 16 << 20
 # A task that ended otherwise than by its jobs.
 _FAILED = 255
 
@@ -61,7 +63,7 @@ def coordinate(task: str) -> None:
 
 
 def _see_to_it(kube: Kube, server: Server, order: Order, work: Path, state: Place) -> None:
-    files = Files(work / "out", work / "err", work / "joblog", work / "marks")
+    files = Files(work / "out", work / "err", work / "joblog", work / "marks", work / "total")
     _fetch(server, order, files, work)
     again = state.log > 0
     shipper = Shipper(server, files, state, order.grouped, lambda: _give(server, order, work))
@@ -112,6 +114,8 @@ def _work(kube: Kube, order: Order, files: Files, work: Path, again: bool) -> in
             "WOMM_ERR": str(files.err),
             "WOMM_LOG": str(files.log),
         }
+        if order.repeatable and _input(order, work) < _COUNTED:
+            marks["WOMM_TOTAL"] = str(files.total)
         added = {**order.environment, **run_.environment, **marks}
         status = gnu_parallel([*ours, *order.theirs, "--", *order.command], added, marked=True)
     with suppress(OSError), (work / places.FILE).open("ab") as kept:
@@ -138,6 +142,12 @@ def _give(server: Server, order: Order, work: Path) -> None:
     for name in [*names, *(["stdin"] if order.stdin else [])]:
         _good(server.pour(partial(chunks, work / name), "put", name))
     _good(server.pour(lambda: iter([order.dump()]), "put", "order"))
+
+
+def _input(order: Order, work: Path) -> int:
+    # How many bytes GNU parallel reads arguments from.
+    names = ["stdin", *(detached.place(number) for number in range(1, order.files + 1))]
+    return sum(size(work / name) for name in names)
 
 
 @contextmanager

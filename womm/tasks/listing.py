@@ -32,11 +32,15 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?Z", re.ASCII)
 
 @dataclass(frozen=True)
 class Counts:
-    """What the file server tells of a task: its exit status once it is over, and how many jobs have ended."""
+    """What the file server tells of a task: its exit status once it is over, and how many jobs have ended.
+
+    `total`: how many there are, if they were counted.
+    """
 
     status: int | None
     done: int
     failed: int
+    total: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,13 +97,13 @@ def rows(objects: Iterable[Any], told: Mapping[str, Counts], now: float) -> list
 
 
 def counts(told: str) -> dict[str, Counts]:
-    """The lines of the file server's `list`: TASK STATUS OUT ERR DONE FAILED."""
+    """The lines of the file server's `list`: TASK STATUS OUT ERR DONE FAILED TOTAL."""
     found = {}
     for line in told.splitlines():
         words = line.split()
-        numbers = [_number(word) for word in words[1:6]]
+        numbers = [_number(word) for word in (*words[1:7], "")]
         if len(words) >= 6 and numbers[3] is not None and numbers[4] is not None:
-            found[words[0]] = Counts(numbers[0], numbers[3], numbers[4])
+            found[words[0]] = Counts(numbers[0], numbers[3], numbers[4], numbers[5])
     return found
 
 
@@ -149,7 +153,7 @@ def _row(task: str, its: _Objects, known: Counts | None, now: float) -> Row:
         exit_status=known.status if known is not None else None,
         done=known.done if known is not None else None,
         failed=known.failed if known is not None else None,
-        total=_number(_note(main, "jobs")),
+        total=known.total if known is not None else None,
     )
 
 

@@ -55,7 +55,8 @@ def _end(path: Path) -> bytes:
 
 @dataclass(frozen=True)
 class Files:
-    """Where GNU parallel writes its stdout, stderr and joblog; where marks.pm notes what belongs together.
+    """Where GNU parallel writes its stdout, stderr and joblog; where marks.pm notes what belongs together and,
+    if it counts them, how many jobs there are.
 
     The file server's copies have the same bytes at the same places.
     """
@@ -64,6 +65,7 @@ class Files:
     err: Path
     log: Path
     marks: Path
+    total: Path
 
     def sizes(self) -> Place:
         """How long they are."""
@@ -138,6 +140,7 @@ class Shipper(threading.Thread):
         self._server, self._files, self._grouped, self._restore = server, files, grouped, restore
         self._state = state
         self._stopping = threading.Event()
+        self._counted = False
 
     def run(self) -> None:
         """Ship until stop()."""
@@ -145,6 +148,7 @@ class Shipper(threading.Thread):
         while not self._stopping.wait(pause):
             try:
                 self._ship(self._due())
+                self._tell_total()
                 pause = _EVERY
             except (OSError, WommError) as error:
                 debug(f"not shipped yet: {error}")
@@ -172,6 +176,11 @@ class Shipper(threading.Thread):
             return sizes
         return safe(sizes, _end(self._files.marks))
 
+    def _tell_total(self) -> None:
+        if not self._counted and size(self._files.total):
+            self._server.pour(lambda: chunks(self._files.total), "put", "total")
+            self._counted = True
+
     def _ship(self, end: Place, again: bool = False) -> None:
         start = self._state
         if end == start:
@@ -182,6 +191,7 @@ class Shipper(threading.Thread):
         if done.status in (GONE, OTHERWISE) and not again:
             if done.status == GONE:
                 self._restore()
+                self._counted = False
             # An answer was lost, and more has been written since: the server knows how far it is.
             self._state = Place(*map(int, self._server.ask("begin").text.split()))
             self._ship(end, again=True)
