@@ -78,7 +78,7 @@ def test_a_task_runs_on_by_itself_and_is_followed_and_finished(none: Place) -> N
     assert (only.out, only.err) == (b"", again.err)
     assert none.womm("wait", task).status == 0
     [row] = [row for row in json.loads(none.womm("status", "-o", "json").out) if row["id"] == task]
-    assert (row["status"], row["done"], row["failed"]) == ("COMPLETE", 20, 0)
+    assert (row["status"], row["done"], row["failed"], row["total"]) == ("COMPLETE", 20, 0, 20)
     finished(none, task)
     assert "there is no task" in none.womm("finish", task).messages
     gone = none.womm("logs", task)

@@ -55,8 +55,8 @@ def _end(path: Path) -> bytes:
 
 @dataclass(frozen=True)
 class Files:
-    """Where GNU parallel writes its stdout, stderr and joblog; where marks.pm notes what belongs together and,
-    if it counts them, how many jobs there are.
+    """Where GNU parallel writes its stdout, stderr and joblog; where marks.pm notes what belongs together; if
+    it counts them, how many jobs there are.
 
     The file server's copies have the same bytes at the same places.
     """
