@@ -123,7 +123,11 @@ sub receive_ends {
     my ($size, $level, $type, $in, $out) = unpack "Q i4", $control;
     return 0 if $size != 24 or $level != SOL_SOCKET or $type != SCM_RIGHTS or unpack("x48 I", $header) & MSG_CTRUNC;
     open $dialled->{in}, "<&=", $in and open $dialled->{out}, ">&=", $out or return 0;
-    fcntl $_, Fcntl::F_SETFL(), Fcntl::O_NONBLOCK() for @$dialled{qw(in out)};
+    for my $pipe (@$dialled{qw(in out)}) {
+        fcntl $pipe, Fcntl::F_SETFL(), Fcntl::O_NONBLOCK();
+        # Each wake-up of ours, and of containerd's shim behind it, moves as much more.
+        fcntl $pipe, F_SETPIPE_SZ(), PIPE();
+    }
     return 1;
 }
 
