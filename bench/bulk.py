@@ -3,7 +3,7 @@
 All transfers go through the pod of one run, in turns: by the run's login, called as GNU parallel
 would call it, and by kubectl exec; and, in pods of their own, by the public command line, grouped
 and with -u, timed by its joblog. From each time the time of an empty transfer of the same kind is
-taken away: what is left is the transfer's.
+taken away: what is left is the transfer's. One more transfer of each kind shows where the cpu goes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from bench.figures import Bound, Report, Table, amount, medians, read_joblog
 from bench.measure import Wrong, measured
 from bench.place import Bench, Idle
+from bench.where import watched
 
 TITLE = "one job's bulk data, the transfer alone"
 
@@ -24,6 +25,12 @@ _RIVALS = {
     "stdout, grouped": "stdout into a file, kubectl exec",
     "stdin, the login alone": "stdin, kubectl exec",
 }
+_PROFILED = (
+    "stdout, the login alone",
+    "stdout, kubectl exec",
+    "stdin, the login alone",
+    "stdin, kubectl exec",
+)
 
 
 def run(bench: Bench) -> Report:
@@ -36,6 +43,7 @@ def run(bench: Bench) -> Report:
         ways = _ways(bench, idle, data, nothing)
         _check_bytes(bench, idle, data)
         rounds = [{name: way() for name, way in ways.items()} for _ in range(bench.rounds(3))]
+        parts = _parts({name: ways[name] for name in _PROFILED})
     middle = medians(rounds)
     rows = [(name, amount(took, "s"), amount(size / 1e6 / took, "MB/s")) for name, took in middle.items()]
     bounds = [
@@ -47,7 +55,25 @@ def run(bench: Bench) -> Report:
     ]
     if not idle.hub:
         notes.append("There is no hub: womm's jobs, too, go through kubectl exec.")
-    return Report(TITLE, [Table(("", "time", "speed"), rows)], bounds, notes)
+    return Report(TITLE, [Table(("", "time", "speed"), rows), parts], bounds, notes)
+
+
+def _parts(ways: dict[str, Callable[[], float]]) -> Table:
+    """Seconds of the machine's cpu, all of the cluster included, by what spends them and by way."""
+    spent = {}
+    for name, way in ways.items():
+        with watched() as told:
+            way()
+        spent[name] = told()
+    costs = {
+        part: [seconds.get(part, 0.0) for seconds in spent.values()] for part in set().union(*spent.values())
+    }
+    rows = [
+        (part, *(amount(seconds, "s") for seconds in each))
+        for part, each in sorted(costs.items(), key=lambda item: -sum(item[1]))
+    ]
+    rows.append(("all", *(amount(sum(seconds.values()), "s") for seconds in spent.values())))
+    return Table(("where the machine's cpu goes", *ways), rows)
 
 
 def _ways(bench: Bench, idle: Idle, data: Path, nothing: Path) -> dict[str, Callable[[], float]]:

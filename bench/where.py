@@ -16,14 +16,18 @@ _GLANCE = 0.25
 
 # A word of the command line, or the program's name, and the role; the first that fits.
 _ROLES = (
-    ("womm-agent", "agents (in the pods)"),
+    ("parallel --kube-pods", "womm: the hub"),
     ("vendor/parallel", "GNU parallel"),
+    ("womm-agent", "agents (in the pods)"),
+    (" exec -i ", "kubectl exec"),
+    ("login.pl", "logins that last"),
+    ("head -c", "the job's program"),
+    ("wc -c", "the job's program"),
     ("bench/run", "the benchmark itself"),
     ("kube-apiserver", "API server"),
     ("kubelet", "kubelet"),
     ("containerd", "containerd and its shims"),
     ("kubectl", "kubectl proxy"),
-    ("parallel --kube-pods", "womm: the hub"),
 )
 _OTHERS = "the rest of the cluster and of the machine"
 

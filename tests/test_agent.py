@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -47,6 +48,10 @@ def marked(text: str) -> list[int]:
             if text.encode() in said and "\nState:\tZ" not in (process / "status").read_text():
                 found.append(int(process.name))
     return found
+
+
+# Linux's; and what the agent has pipes hold that are to hold much.
+F_GETPIPE_SZ, WIDE = 1032, 1 << 18
 
 
 def dial(name: str) -> subprocess.Popen[bytes]:
@@ -656,6 +661,26 @@ def test_a_hub_that_stops_reading_costs_no_memory(hub: Hub) -> None:
     eventually(lambda: len(marked_jobs(hub, "yes")) == 10)
     eventually(lambda: idle(agent))
     assert memory(agent) - before < 20_000_000
+
+
+def test_the_channels_pipes_are_wide_where_bulk_goes_and_only_there(hub: Hub) -> None:
+    def held() -> list[int]:
+        return [fcntl.fcntl(end, F_GETPIPE_SZ) for end in (hub.to, hub.from_)]
+
+    narrow = held()
+    hub.finish(hub.run(1, "echo little"))
+    assert held() == narrow
+    taker = hub.run(2, "wc -c", 0)
+    hub.feed(2, bytes(3_000_000))
+    hub.finish(taker)
+    assert (taker.stdout, held()) == (b"3000000\n", [WIDE, narrow[1]])
+    writer = hub.run(3, "head -c 3000000 /dev/zero")
+    # Only sent: nothing is read for a while.
+    while hub.told < len(hub.sent):
+        hub.told += os.write(hub.to, hub.sent[hub.told :])
+    eventually(lambda: held() == [WIDE, WIDE])
+    hub.finish(writer)
+    assert writer.stdout == bytes(3_000_000)
 
 
 def idle(pid: int) -> bool:

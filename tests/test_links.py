@@ -482,6 +482,38 @@ def test_a_link_that_is_let_go_of_ends_its_program_and_tells_once(loop: asyncio.
     loop.run_until_complete(scene())
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_what_the_reader_does_not_take_yet_waits_as_it_is_and_goes_in_order(
+    loop: asyncio.AbstractEventLoop, closed: bool
+) -> None:
+    said = [bytes([n]) * (60_000 + n) for n in range(100)]
+
+    async def scene() -> None:
+        spare, codec = plain("exec sleep 99")
+        spare.close()
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        link = await open_plain(ours, codec)
+        heard = Heard(link)
+        for data in said:
+            link.write(data)
+        # One buffer of all of it would be moved with each piece that goes.
+        assert link._transport is not None
+        assert link._transport.get_write_buffer_size() < 300_000
+        assert len(link._waiting) > 90
+        if closed:
+            link.close()
+        came = bytearray()
+        with theirs:
+            while len(came) < sum(map(len, said)):
+                came += await loop.sock_recv(theirs, 1 << 16)
+        link.abort()
+        await until(lambda: heard.ended)
+        assert came == b"".join(said)
+
+    loop.run_until_complete(scene())
+
+
 def test_an_agent_is_reached_through_a_websocket(loop: asyncio.AbstractEventLoop) -> None:
     async def scene() -> None:
         ours, theirs = socket.socketpair()

@@ -273,6 +273,38 @@ def test_auto_falls_back_to_exec_where_upgrades_fail(
 
 
 @pytest.mark.sandbox("its API server's address is known")
+def test_https_proxy_is_the_way_of_all_where_it_is_set(
+    none: Place, behind_a_proxy: tuple[ConnectProxy, str]
+) -> None:
+    proxy, kubeconfig = behind_a_proxy
+    # Of no address at all: only the proxy knows the way. (To 127.0.0.2 Go goes without it, whatever is set.)
+    config = Path(kubeconfig)
+    view = json.loads(config.read_text())
+    for cluster in view["clusters"]:
+        del cluster["cluster"]["proxy-url"]
+        cluster["cluster"]["server"] = "https://kubernetes.invalid:6443"
+    config.write_text(json.dumps(view))
+    arguments = ("--transport", "auto", "--pipe", "-N", "2", "-k", "--", "cat; echo told >&2")
+    ways = {
+        "HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}",
+        "NO_PROXY": "",
+        "no_proxy": "",
+        "https_proxy": "",
+    }
+    done = none.parallel(*arguments, pods=2, stdin=b"1\n2\n3\n4\n", KUBECONFIG=kubeconfig, limit=60, **ways)
+    assert (done.status, done.out) == (0, b"1\n2\n3\n4\n"), done.messages
+    assert done.messages.count("told\n") == 2
+    # The dry run, the watch, the deployment, its deletion; a `kubectl exec` for each pod that had a job.
+    assert len(proxy.asked) >= 5
+    assert set(proxy.asked) == {"CONNECT kubernetes.invalid:6443 HTTP/1.1\r\n"}
+    # Without it there is no way.
+    lost = none.parallel(
+        "--", "echo", ":::", "1", KUBECONFIG=kubeconfig, limit=60, HTTPS_PROXY="", https_proxy=""
+    )
+    assert (lost.status, lost.out) == (125, b""), lost.messages
+
+
+@pytest.mark.sandbox("its API server's address is known")
 def test_websocket_alone_says_why_it_can_not_where_upgrades_fail(
     none: Place, behind_a_proxy: tuple[ConnectProxy, str]
 ) -> None:

@@ -95,7 +95,8 @@ class Splitter:
                 end = at + _HEADER.size + length
                 if end > have:
                     return
-                frame = Frame(type_, job, bytes(self._bytes[at + _HEADER.size : end]))
+                with memoryview(self._bytes) as view:
+                    frame = Frame(type_, job, bytes(view[at + _HEADER.size : end]))
                 at = end
                 yield frame
         finally:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import socket
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -112,9 +113,10 @@ class WebSocket:
                 self._early, early = b"", self._early
                 self._answer += self.encode(early) if self.opened else b""
             elif isinstance(event, Frame) and event.opcode in (Opcode.BINARY, Opcode.CONT):
-                payload = bytes(event.data)
-                if event.opcode is Opcode.BINARY and payload:
-                    self._channel, payload = payload[0], payload[1:]
+                rest = memoryview(event.data)
+                if event.opcode is Opcode.BINARY and rest:
+                    self._channel, rest = rest[0], rest[1:]
+                payload = bytes(rest)
                 if payload and self._channel == _STDOUT:
                     yield payload
                 else:
@@ -183,6 +185,9 @@ class Link(asyncio.Protocol):
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
         self._transport: asyncio.Transport | None = None
+        # What is to be sent once the transport takes more.
+        self._waiting: deque[bytes] = deque()
+        self._paused = False
         self.received: Callable[[bytes], None] = lambda _data: None
         self.ended: Callable[[Ended], None] = lambda _why: None
 
@@ -214,15 +219,30 @@ class Link(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         """Called by the loop, once."""
         self._transport = None
+        self._waiting.clear()
         self.ended(self._codec.ended())
+
+    def pause_writing(self) -> None:
+        """Called by the loop when the transport has enough.
+
+        It would take more, into one buffer, which Python before 3.12 copies and moves again and again.
+        """
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Called by the loop when the transport has little left."""
+        self._paused = False
+        self._pass_on()
 
     def write(self, data: bytes) -> None:
         """Send `data` to the remote program's stdin; nothing, if the link has ended."""
         if self._transport is not None:
-            self._send(self._codec.encode(data))
+            self._waiting.append(data)
+            self._pass_on()
 
     def close(self) -> None:
         """End the link once what was written has gone out."""
+        self._pass_on(all_of_it=True)
         if self._transport is not None:
             self._transport.close()
 
@@ -230,6 +250,10 @@ class Link(asyncio.Protocol):
         """End the link now."""
         if self._transport is not None:
             self._transport.abort()
+
+    def _pass_on(self, *, all_of_it: bool = False) -> None:
+        while self._waiting and (all_of_it or not self._paused):
+            self._send(self._codec.encode(self._waiting.popleft()))
 
     def _send(self, data: bytes) -> None:
         if data and self._transport is not None:

@@ -20,7 +20,7 @@ use constant { MSG_DONTWAIT => 0x40, MSG_CMSG_CLOEXEC => 0x4000_0000, MSG_CTRUNC
 # Numbers of the system calls that perl has no function for: sendmsg, recvmsg.
 use constant SYSCALLS => (POSIX::uname())[4] eq "aarch64" ? (211, 212) : (46, 47);
 
-# The channel in use, and those that have not greeted: socket (to the dialer), in, out, text, until.
+# The channel in use, and those that have not greeted: socket (to the dialer), in, out, text, until, wide (in, out).
 our ($channel, @dialled);
 # Bytes received, and how many of them were acknowledged; those that make no whole frame yet; when the last came.
 our ($received, $acknowledged, $arrived, $heard) = (0, 0, "", 0);
@@ -67,10 +67,17 @@ sub forget {
 sub flush {
     while ($channel and unsent()) {
         my $n = syswrite $channel->{out}, $outgoing, GULP, $sent - $dropped;
-        if (defined $n)        { $sent += $n }
-        elsif (not for_now())  { lose_channel() }
-        else                   { last }
+        if (defined $n)          { $sent += $n }
+        elsif (not for_now())    { lose_channel() }
+        elsif (not widen("out")) { last }
     }
+}
+
+# widen END: have this end of the channel hold more, so that each turn of ours, and of what is behind it, moves more.
+# Returns whether that changed something. Only where bulk goes: such memory is accounted to containerd's user.
+sub widen {
+    my ($end) = @_;
+    return !$channel->{wide}{$end}++ && fcntl $channel->{$end}, F_SETPIPE_SZ(), PIPE();
 }
 
 # for_now: whether $! says that there is nothing wrong, but nothing to do now.
@@ -232,5 +239,7 @@ sub hear {
         $at += 9 + $length;
     }
     substr $arrived, 0, $at, "";
-    acknowledge() if $received - $acknowledged >= ACKNOWLEDGE_AFTER;
+    return if $received - $acknowledged < ACKNOWLEDGE_AFTER;
+    widen("in") if $channel;
+    acknowledge();
 }

@@ -20,7 +20,7 @@ use POSIX ();
 use Fcntl ();
 
 # Bytes: what may be on its way per stream; one read of a job's output; how much stdin a job takes before that is
-# told; what a job's pipes hold.
+# told; what pipes hold, a job's and the channel's.
 use constant { WINDOW => 2 << 20, CHUNK => 1 << 16, CREDIT_AFTER => 1 << 19, PIPE => 1 << 18 };
 use constant { F_SETPIPE_SZ => 1031 };
 # Seconds until a job's death is told.
@@ -123,19 +123,20 @@ sub be_worker {
     main::womm_evaluate();
 }
 
-# read_output JOB STREAM: pass on a piece of the job's stdout (1) or stderr (2).
+# read_output JOB STREAM: pass on a piece of the job's stdout (1) or stderr (2). Returns whether there may be more.
 sub read_output {
     my ($job, $stream) = @_;
     my $output = $job->{output}{$stream};
     my $most = (sort { $a <=> $b } CHUNK, $output->{credit}, $output->{left} // CHUNK)[0];
     my $n = sysread $output->{from}, my ($bytes), $most;
-    return if not defined $n and for_now() and not defined $output->{left};
-    return close_output($job, $stream) unless $n;
-    return if $job->{killed};
+    return 0 if not defined $n and for_now() and not defined $output->{left};
+    close_output($job, $stream) unless $n;
+    return 0 if not $n or $job->{killed};
     put($stream == 1 ? "O" : "E", $job->{number}, $bytes);
     $output->{credit} -= $n;
     $output->{left} -= $n if defined $output->{left};
     close_output($job, $stream) if defined $output->{left} and $output->{left} <= 0;
+    return $n == CHUNK;
 }
 
 # readable STREAM: whether a piece may be read of this output of a job.
@@ -215,7 +216,7 @@ sub close_input {
 # write_input JOB: write to its stdin what it takes, and give the hub credit for it.
 sub write_input {
     my ($job) = @_;
-    my $n = syswrite $job->{to}, $job->{text}, CHUNK;
+    my $n = syswrite $job->{to}, $job->{text}, PIPE;
     if (!defined $n) {
         return if for_now();
         close_input($job);

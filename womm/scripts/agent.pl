@@ -218,7 +218,10 @@ sub serve_jobs {
             my $output = $job->{output}{$stream} or next;
             # A terminal says only when it is read that it holds nothing more.
             my $ready = vec($read, fileno $output->{from}, 1) || $job->{terminal} && defined $job->{status};
-            read_output($job, $stream) if $ready and readable($output);
+            # As much as a pipe holds: a look at all files costs more than a read.
+            for (1 .. PIPE() / CHUNK()) {
+                last unless $ready and $job->{output}{$stream} and readable($output) and read_output($job, $stream);
+            }
         }
     }
 }
