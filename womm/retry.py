@@ -110,6 +110,6 @@ def _again(tokens: Sequence[Token], names: set[str]) -> tuple[str, ...] | None:
         replaced = _REPLACED.search(token.value or "") is not None or bool(_REPLACEMENTS & names)
         if token.name == "work-dir" and replaced:
             return None
-    # A page that was drawn of the failures stays.
-    left_out = {*_INPUT, "timeline"}
+    # A page that was drawn of the failures stays; a task that runs by itself has no joblog of others.
+    left_out = {*_INPUT, "timeline", "async"}
     return tuple(word for token in tokens if token.name not in left_out for word in token.raw)

@@ -78,7 +78,7 @@ def test_a_task_runs_on_by_itself_and_is_followed_and_finished(none: Place) -> N
     assert (only.out, only.err) == (b"", again.err)
     assert none.womm("wait", task).status == 0
     [row] = [row for row in json.loads(none.womm("status", "-o", "json").out) if row["id"] == task]
-    assert (row["status"], row["done"], row["failed"], row["total"]) == ("COMPLETE", 20, 0, 20)
+    assert (row["status"], row["jobs"]) == ("COMPLETE", {"done": 20, "failed": 0, "total": 20})
     finished(none, task)
     assert "there is no task" in none.womm("finish", task).messages
     gone = none.womm("logs", task)
@@ -93,7 +93,7 @@ def test_the_exit_status_is_the_tasks_and_the_failed_jobs_can_be_run_again(none:
     assert (logs.status, logs.lines) == (3, ["0", "0", "1", "2", "3"])
     assert "womm: 3 of 5 jobs failed" in logs.messages
     [row] = [row for row in json.loads(none.womm("status", "-o", "json").out) if row["id"] == task]
-    assert (row["status"], row["done"], row["failed"]) == ("FAILED", 5, 3)
+    assert (row["status"], row["jobs"]) == ("FAILED", {"done": 5, "failed": 3, "total": 5})
     said = finished(none, task).splitlines()
     command = said[said.index("womm: 3 of 5 jobs failed; to run only those again:") + 1]
     retried = none.shell(command)
