@@ -28,7 +28,10 @@ def log(line: str) -> Log:
 
 
 def test_options_stay_as_they_were_given_and_input_is_left_out() -> None:
-    line = "--kube-pods 2 --async -kj3 --retries=2 -N 2 -0 -a list --colsep , -I ,, --tag --joblog old --timeline t.html"
+    line = (
+        "--kube-pods 2 --async -kj3 --retries=2 -N 2 -0 -a list --colsep , -I ,, --tag "
+        "--joblog old --timeline t.html"
+    )
     assert log(line).again == ("--kube-pods", "2", "-k", "-j3", "--retries=2", "--tag")
 
 
