@@ -22,7 +22,7 @@ from bench.place import PARALLEL, Bench
 TITLE = "what comes back of 10,000 jobs on a busy machine, and of 500 MB there and back"
 
 _ALONE = ("perl", str(PARALLEL), "--profile", "/dev/null")
-# Processes that want all the time of a processor each, beside the cluster and the client: half of the machine.
+# Processes that want all the time of a processor each, beside the cluster and the client: half the machine.
 _BUSY = max(1, (os.cpu_count() or 1) // 2)
 # Bytes that are made or read at once.
 _PIECE = 1 << 24

@@ -65,16 +65,15 @@ def coordinate(task: str) -> None:
 def _see_to_it(kube: Kube, server: Server, order: Order, work: Path, state: Place) -> None:
     files = Files(work / "out", work / "err", work / "joblog", work / "marks", work / "total")
     _fetch(server, order, files, work)
-    again = state.log > 0
     shipper = Shipper(server, files, state, order.grouped, lambda: _give(server, order, work))
     with _own_streams(files, work / "stdin"):
         shipper.start()
         try:
-            if again and not order.repeatable:
+            if not order.repeatable and joblog.read(files.log.read_bytes()):
                 warn("the coordinator was replaced, and these jobs can't be told apart: the task ends here")
                 status = _FAILED
             else:
-                status = _work(kube, order, files, work, again)
+                status = _work(kube, order, files, work, again=order.repeatable and state.log > 0)
         except WommError as error:
             warn(error.message)
             if error.hint:
@@ -82,7 +81,8 @@ def _see_to_it(kube: Kube, server: Server, order: Order, work: Path, state: Plac
             status = error.exit_code
         except BaseException:
             # The next coordinator goes on.
-            shipper.stop(whole=False)
+            with suppress(WommError):
+                shipper.stop(whole=False)
             raise
     shipper.stop(whole=True)
     if (work / places.FILE).exists():
@@ -90,13 +90,12 @@ def _see_to_it(kube: Kube, server: Server, order: Order, work: Path, state: Plac
     _good(server.ask("end", str(status)))
 
 
-def _work(kube: Kube, order: Order, files: Files, work: Path, again: bool) -> int:
+def _work(kube: Kube, order: Order, files: Files, work: Path, *, again: bool) -> int:
     from womm.hub.job import Rules  # noqa: PLC0415 - it takes 0.15 s
 
     wanted = order.workers
     raise_file_limit(wanted.pods, wanted.slots)
-    if again:
-        _see_off(kube, order)
+    _see_off(kube, order)
     here = Here(Path(order.directory), order.project, kube, None, order.share, order.shell, order.cpu_limit)
     rules = Rules(order.rerun, order.grouped, order.pinned, wanted.memory)
     # The rows of an earlier coordinator's jobs count as well.
@@ -168,8 +167,8 @@ def _own_streams(files: Files, stdin: Path) -> Iterator[None]:
 
 
 def _see_off(kube: Kube, order: Order) -> None:
-    # What an earlier coordinator has made. Its agents have heard nothing since: their jobs end in the
-    # dead-man time, and none of them is to run twice at once.
+    # What an earlier coordinator has made, if there was one. Its agents have heard nothing since: their jobs
+    # end in the dead-man time, and none of them is to run twice at once.
     task = f"womm-task-{order.task}"
     kube.run("delete", f"secret/{task}", "--ignore-not-found", "--wait=false")
     kube.run("delete", f"deployment/{task}", "--ignore-not-found", patience=_PATIENCE)
