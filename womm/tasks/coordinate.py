@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
-from womm import joblog, workers
-from womm.errors import WommError
+from womm import joblog, signals, workers
+from womm.errors import Interrupted, WommError
 from womm.gnu import gnu_parallel, in_pods
 from womm.hub import places
+from womm.joblog import Row
 from womm.joblogs import Record
 from womm.kubectl import Kube
 from womm.logins import LoginFile
@@ -39,6 +41,8 @@ _PATIENCE, _LEAVING = 600.0, 10
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 # Bytes of arguments that GNU parallel reads at once to count its jobs; more would be more of its memory.
 _COUNTED = 16 << 20
+# GNU parallel's exit status where more than 100 jobs have failed.
+_MANY = 101
 # A task that ended otherwise than by its jobs.
 _FAILED = 255
 
@@ -73,24 +77,30 @@ def _see_to_it(kube: Kube, server: Server, order: Order, work: Path, state: Plac
                 warn("the coordinator was replaced, and these jobs can't be told apart: the task ends here")
                 status = _FAILED
             else:
-                status = _work(kube, order, files, work, again=order.repeatable and state.log > 0)
+                again = order.repeatable and state.log > 0
+                status = _work(kube, order, files, work, again=again, leave=partial(_leave, shipper))
         except WommError as error:
             warn(error.message)
             if error.hint:
                 warn(f"→ {error.hint}")
             status = error.exit_code
-        except BaseException:
-            # The next coordinator goes on.
-            with suppress(WommError):
-                shipper.stop(whole=False)
-            raise
     shipper.stop(whole=True)
     if (work / places.FILE).exists():
         server.pour(partial(chunks, work / places.FILE), "put", "places")
     _good(server.ask("end", str(status)))
 
 
-def _work(kube: Kube, order: Order, files: Files, work: Path, *, again: bool) -> int:
+def _leave(shipper: Shipper) -> NoReturn:
+    # The next coordinator may be at work already: nothing in the cluster is to be taken back from it.
+    signals.shield()
+    with suppress(OSError, WommError):
+        shipper.stop(whole=False)
+    os._exit(_FAILED)
+
+
+def _work(
+    kube: Kube, order: Order, files: Files, work: Path, *, again: bool, leave: Callable[[], NoReturn]
+) -> int:
     from womm.hub.job import Rules  # noqa: PLC0415 - it takes 0.15 s
 
     wanted = order.workers
@@ -105,7 +115,6 @@ def _work(kube: Kube, order: Order, files: Files, work: Path, *, again: bool) ->
         record = Record(log, order.task, wanted.pods * wanted.slots, run_.path)
         undo.callback(record.close)
         logins = LoginFile(run_, wanted.slots, f"womm-task-{order.task}", order.pinned, 0)
-        workers.start(run_, wanted, here, undo, rules=rules, ready=logins.write)
         ours = [*in_pods(run_, logins), "--joblog", str(files.log), *(["--resume"] if again else [])]
         marks = {
             "WOMM_MARKS": str(files.marks),
@@ -116,12 +125,23 @@ def _work(kube: Kube, order: Order, files: Files, work: Path, *, again: bool) ->
         if order.repeatable and _input(order, work) < _COUNTED:
             marks["WOMM_TOTAL"] = str(files.total)
         added = {**order.environment, **run_.environment, **marks}
-        status = gnu_parallel([*ours, *order.theirs, "--", *order.command], added, marked=True)
+        try:
+            workers.start(run_, wanted, here, undo, rules=rules, ready=logins.write)
+            status = gnu_parallel([*ours, *order.theirs, "--", *order.command], added, marked=True)
+        except Interrupted:
+            leave()
     with suppress(OSError), (work / places.FILE).open("ab") as kept:
         kept.write(record.notes)
     for line in joblog.summary(record.rows, record.slots, 80):
         progress(line)
-    return status
+    return _whole(status, record.rows) if again else status
+
+
+def _whole(status: int, rows: Iterable[Row]) -> int:
+    # As GNU parallel counts failed jobs, those of an earlier coordinator among them.
+    if status > _MANY:
+        return status
+    return min(_MANY, sum({row.seq: row.failed for row in rows}.values()))
 
 
 def _fetch(server: Server, order: Order, files: Files, work: Path) -> None:
