@@ -50,7 +50,7 @@ _FAILED = 255
 def coordinate(task: str) -> None:
     """See the task to its end. Raises WommError for what the next try may do better."""
     work = Path(WORK)
-    kube = _inside(work)
+    kube = inside(work)
     server = Server(kube, task, _PATIENCE)
     try:
         begun = server.ask("begin")
@@ -70,7 +70,7 @@ def _see_to_it(kube: Kube, server: Server, order: Order, work: Path, state: Plac
     files = Files(work / "out", work / "err", work / "joblog", work / "marks", work / "total")
     _fetch(server, order, files, work)
     shipper = Shipper(server, files, state, order.grouped, lambda: _give(server, order, work))
-    with _own_streams(files, work / "stdin"):
+    with own_streams(files, work / "stdin"):
         shipper.start()
         try:
             if not order.repeatable and joblog.read(files.log.read_bytes()):
@@ -134,11 +134,12 @@ def _work(
         kept.write(record.notes)
     for line in joblog.summary(record.rows, record.slots, 80):
         progress(line)
-    return _whole(status, record.rows) if again else status
+    return whole(status, record.rows) if again else status
 
 
-def _whole(status: int, rows: Iterable[Row]) -> int:
-    # As GNU parallel counts failed jobs, those of an earlier coordinator among them.
+def whole(status: int, rows: Iterable[Row]) -> int:
+    """The task's exit status: GNU parallel's last one was `status`, and `rows` are all jobs, those of an earlier
+    coordinator among them."""
     if status > _MANY:
         return status
     return min(_MANY, sum({row.seq: row.failed for row in rows}.values()))
@@ -170,8 +171,8 @@ def _input(order: Order, work: Path) -> int:
 
 
 @contextmanager
-def _own_streams(files: Files, stdin: Path) -> Iterator[None]:
-    # GNU parallel's stdin, stdout and stderr are files; so is where we say something.
+def own_streams(files: Files, stdin: Path) -> Iterator[None]:
+    """Have files as stdin, stdout and stderr, ours and those of what we start."""
     kept = [os.dup(number) for number in range(3)]
     paths = ((stdin, os.O_RDONLY), (files.out, _APPEND), (files.err, _APPEND))
     try:
@@ -197,8 +198,8 @@ def _see_off(kube: Kube, order: Order) -> None:
     attempt(kube.argv("wait", "--for=delete", *ours, f"--timeout={seconds}s"), patience=2 * seconds)
 
 
-def _inside(work: Path) -> Kube:
-    # The cluster as its own pods see it, for a kubectl that is told of a context.
+def inside(work: Path) -> Kube:
+    """The cluster as its own pods see it, for a kubectl that is told of a context: written to `work`."""
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
     host = f"[{host}]" if ":" in host else host
     cluster = {"server": f"https://{host}:{port}", "certificate-authority": str(_ACCOUNT / "ca.crt")}
