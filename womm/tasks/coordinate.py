@@ -138,8 +138,7 @@ def _work(
 
 
 def whole(status: int, rows: Iterable[Row]) -> int:
-    """The task's exit status: GNU parallel's last one was `status`, and `rows` are all jobs, those of an earlier
-    coordinator among them."""
+    """The task's exit status: GNU parallel ended with `status`; `rows` are all jobs, earlier ones, too."""
     if status > _MANY:
         return status
     return min(_MANY, sum({row.seq: row.failed for row in rows}.values()))
