@@ -6,11 +6,13 @@ status` only look whether the Lease changes: clocks are not compared.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
 from datetime import datetime, timezone
 
+from womm.complaints import Forbidden
 from womm.errors import WommError
 from womm.kubectl import Kube
 from womm.manifests import TaskSpec, lease_manifest
@@ -20,8 +22,8 @@ from womm.runs import Run
 #: Seconds between two beats; without one for so long nobody is taken to run the task any more.
 EVERY, STALE = 60, 180
 # Seconds before the first one, which short runs are spared; that one may take; until the next try of one that
-# failed; that the end may take.
-_FIRST, _PATIENCE, _AGAIN, _FAREWELL = 3.0, 20.0, 10.0, 2.0
+# failed.
+_FIRST, _PATIENCE, _AGAIN = 3.0, 20.0, 10.0
 
 
 class Heartbeat(threading.Thread):
@@ -31,48 +33,42 @@ class Heartbeat(threading.Thread):
         super().__init__(name="heartbeat", daemon=True)
         self._kube, self._run, self._spec = kube, run_, spec
         self._stopping = threading.Event()
+        self._refused = False
 
     def run(self) -> None:
         """Beat until stop()."""
-        try:
-            if self._stopping.wait(_FIRST) or not self._begin():
-                return
-            pause = float(EVERY)
-            while not self._stopping.wait(pause):
-                pause = EVERY if self._renew() else _AGAIN
-        except (OSError, WommError) as error:
-            debug(f"no heartbeat: {error}")
+        beat, pause = self._begin, _FIRST
+        while not self._stopping.wait(pause):
+            # A cluster that is away for a while is asked again: who stops beating is an orphan in the end.
+            pause = _AGAIN
+            with contextlib.suppress(OSError, WommError):
+                if not beat():
+                    continue
+                if self._refused:
+                    return
+                beat, pause = self._renew, EVERY
 
     def stop(self) -> None:
         """Beat no more; the Lease goes with the run."""
         self._stopping.set()
-        self.join(_FAREWELL)
+        # One that is being made is to be there before it is deleted.
+        self.join(_PATIENCE)
 
     def _begin(self) -> bool:
-        # Returns whether there is a Lease.
-        self._run.write(
-            "lease.yaml", lease_manifest(self._spec, socket.gethostname(), STALE, _now()).encode()
-        )
+        # Returns whether it is decided: there is a Lease, or there can't be one.
+        lease = lease_manifest(self._spec, socket.gethostname(), STALE, _now())
+        self._run.write("lease.yaml", lease.encode())
+        name = f"lease/{self._spec.name}"
+        delete = self._kube.argv("delete", name, "--ignore-not-found", "-o", "name", "--wait=false")
+        self._run.undo_later(delete)
         create = ("create", "-f", str(self._run.path / "lease.yaml"), "-o", "name")
-        while not self._stopping.is_set():
-            done = self._kube.attempt(*create, patience=_PATIENCE, env=self._run.environment)
-            if done.status == 0 or b"AlreadyExists" in done.stderr:
-                self._run.undo_later(
-                    self._kube.argv(
-                        "delete",
-                        f"lease/{self._spec.name}",
-                        "--ignore-not-found",
-                        "-o",
-                        "name",
-                        "--wait=false",
-                    )
-                )
-                return True
-            if b"Forbidden" in done.stderr or b"forbidden" in done.stderr:
-                debug(f"no heartbeat: {done.stderr.decode(errors='replace').strip()}")
-                return False
-            self._stopping.wait(_AGAIN)
-        return False
+        done = self._kube.attempt(*create, patience=_PATIENCE, env=self._run.environment)
+        if done.status == 0 or b"AlreadyExists" in done.stderr:
+            return True
+        self._run.forget(delete)
+        debug(f"no heartbeat: {done.stderr.decode(errors='replace').strip()}")
+        self._refused = isinstance(self._kube.explain(done.stderr), Forbidden)
+        return self._refused
 
     def _renew(self) -> bool:
         patch = json.dumps({"spec": {"renewTime": _now()}})
