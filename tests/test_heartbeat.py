@@ -19,7 +19,8 @@ from womm.tasks import heartbeat
 from womm.tasks.heartbeat import Heartbeat
 
 FORBIDDEN = (
-    b'Error from server (Forbidden): leases.coordination.k8s.io is forbidden: User "ann" cannot create'
+    b'Error from server (Forbidden): error when creating "lease.yaml": leases.coordination.k8s.io is forbidden: '
+    b'User "ann" cannot create resource "leases" in API group "coordination.k8s.io" in the namespace "team"'
 )
 
 
