@@ -19,8 +19,8 @@ from womm.tasks import heartbeat
 from womm.tasks.heartbeat import Heartbeat
 
 FORBIDDEN = (
-    b'Error from server (Forbidden): error when creating "lease.yaml": leases.coordination.k8s.io is forbidden: '
-    b'User "ann" cannot create resource "leases" in API group "coordination.k8s.io" in the namespace "team"'
+    b'Error from server (Forbidden): error when creating "lease.yaml": leases.coordination.k8s.io is '
+    b'forbidden: User "ann" cannot create resource "leases" in API group "coordination.k8s.io" in the namespace "team"'
 )
 
 
