@@ -20,7 +20,8 @@ from womm.tasks.heartbeat import Heartbeat
 
 FORBIDDEN = (
     b'Error from server (Forbidden): error when creating "lease.yaml": leases.coordination.k8s.io is '
-    b'forbidden: User "ann" cannot create resource "leases" in API group "coordination.k8s.io" in the namespace "team"'
+    b'forbidden: User "ann" cannot create resource "leases" in API group "coordination.k8s.io" in the '
+    b'namespace "team"'
 )
 
 
