@@ -335,6 +335,26 @@ if ((left == 1)); then kill -KILL 0; fi'
   [[ $(task get t state) == '2 2 2' ]]
 }
 
+@test "server-task: once another coordinator has begun, an earlier one commits and ends nothing" {
+  echo '{}' | task put t order
+  [[ $(task begin t first) == '0 0 0' ]]
+  printf ab | task commit t 0 0 0 2 0 0 first
+  [[ $(task begin t second) == '2 0 0' ]]
+  run -5 task commit t 2 0 0 1 0 0 first <<<x
+  [[ $output == 'server-task: first is not the coordinator of t any more' ]]
+  # Even what it had committed before: it is to end.
+  run -5 task commit t 0 0 0 2 0 0 first <<<ab
+  run -5 task end t 0 first
+  [[ ! -e $TASKS/t/status && -z $(find "$TASKS/t" -name '.part*') ]]
+  printf cd | task commit t 2 0 0 2 0 0 second
+  task end t 3 second
+  has <(task get t out) 'abcd'
+  [[ $(task get t status) == 3 ]]
+  # Who only looks does not take over.
+  [[ $(task begin t) == '4 0 0' ]]
+  printf e | task commit t 4 0 0 1 0 0 second
+}
+
 @test "server-task: who has another state than the server is refused, and one without begin, too" {
   echo '{}' | task put t order
   run -4 task commit t 0 0 0 1 0 0 <<<x
@@ -593,7 +613,7 @@ running - 3 2 5 3 120' ]]
     run -2 task logs t 0 "$number" now
     run -2 task since t "$number"
   done
-  for words in '' 'begin' 'begin t t' 'remove t' 'list t' 'logs t 0 0 never' 'logs t 0 0 now all' 'put t' 'commit t 0 0 0'; do
+  for words in '' 'begin' 'begin t t t' 'remove t' 'list t' 'logs t 0 0 never' 'logs t 0 0 now all' 'put t' 'commit t 0 0 0'; do
     # shellcheck disable=SC2086 # they are words
     run -2 task $words </dev/null
     [[ $output == 'usage: server-task '* ]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from womm.errors import WommError
 from womm.process import Done
 from womm.tasks.marks import Place
-from womm.tasks.ship import GONE, OTHERWISE, Files, Shipper
+from womm.tasks.ship import GONE, OTHERWISE, TAKEN, Files, Shipper
 
 
 class FileServer:
@@ -36,7 +38,8 @@ class FileServer:
 
     def pour(self, chunks: Callable[[], Iterator[bytes]], verb: str, *words: str) -> Done:
         assert verb == "commit"
-        state, lengths = Place(*map(int, words[:3])), list(map(int, words[3:]))
+        assert words[6:] == ("pod-1",)
+        state, lengths = Place(*map(int, words[:3])), list(map(int, words[3:6]))
         content = b"".join(chunks())
         assert len(content) == sum(lengths)
         answer = self.answers.pop(0) if self.answers else 0
@@ -70,7 +73,14 @@ def files(tmp_path: Path) -> Files:
 
 def shipper(server: FileServer, files: Files, grouped: bool = True) -> Shipper:
     """One that has shipped nothing."""
-    return Shipper(server, files, server.state, grouped, server.restore)  # type: ignore[arg-type]
+    return Shipper(
+        server,
+        files,
+        server.state,
+        grouped=grouped,
+        owner="pod-1",
+        restore=server.restore,  # type: ignore[arg-type]
+    )
 
 
 def grow(path: Path, content: bytes) -> None:
@@ -130,6 +140,21 @@ def test_a_server_that_has_lost_the_task_is_given_all_of_it_again(files: Files) 
     begun.stop(whole=True)
     assert server.restored == 1
     assert server.copies == [b"1\n2\n", b"womm: hello\n", b"Seq\n"]
+
+
+def test_where_another_coordinator_has_begun_this_one_ends(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed: list[tuple[int, int]] = []
+    monkeypatch.setattr("os.kill", lambda *what: killed.append(what))
+    server = FileServer(TAKEN, TAKEN)
+    begun = shipper(server, files)
+    begun.start()
+    begun.join(5)
+    assert killed == [(os.getpid(), signal.SIGTERM)]
+    with pytest.raises(WommError, match="another coordinator"):
+        begun.stop(whole=False)
+    assert server.copies == [b"", b"", b""]
 
 
 def test_a_server_that_is_away_for_a_while_gets_it_all_later(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -52,8 +53,10 @@ def coordinate(task: str) -> None:
     work = Path(WORK)
     kube = inside(work)
     server = Server(kube, task, _PATIENCE)
+    # The pod's name: each coordinator of a task has another one.
+    owner = platform.node()
     try:
-        begun = server.ask("begin")
+        begun = server.ask("begin", owner)
         if begun.status == GONE:
             warn(f"the file server knows nothing of task {task}")
             return
@@ -61,15 +64,16 @@ def coordinate(task: str) -> None:
         if server.ask("get", "status").status == 0:
             return
         order = load(_good(server.ask("get", "order")).stdout)
-        _see_to_it(kube, server, order, work, state)
+        _see_to_it(kube, server, order, work, state, owner=owner)
     finally:
         server.close()
 
 
-def _see_to_it(kube: Kube, server: Server, order: Order, work: Path, state: Place) -> None:
+def _see_to_it(kube: Kube, server: Server, order: Order, work: Path, state: Place, *, owner: str) -> None:
     files = Files(work / "out", work / "err", work / "joblog", work / "marks", work / "total")
     _fetch(server, order, files, work)
-    shipper = Shipper(server, files, state, order.grouped, lambda: _give(server, order, work))
+    restore = partial(_give, server, order, work)
+    shipper = Shipper(server, files, state, grouped=order.grouped, owner=owner, restore=restore)
     with own_streams(files, work / "stdin"):
         shipper.start()
         try:
@@ -87,7 +91,7 @@ def _see_to_it(kube: Kube, server: Server, order: Order, work: Path, state: Plac
     shipper.stop(whole=True)
     if (work / places.FILE).exists():
         server.pour(partial(chunks, work / places.FILE), "put", "places")
-    _good(server.ask("end", str(status)))
+    _good(server.ask("end", str(status), owner))
 
 
 def _leave(shipper: Shipper) -> NoReturn:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +19,9 @@ from womm.process import Done
 from womm.server import task_script
 from womm.tasks.marks import Place, safe
 
-# How `server-task` ends if it knows nothing of the task, and if it has another state than was thought.
-GONE, OTHERWISE = 3, 4
+# How `server-task` ends if it knows nothing of the task, has another state than was thought, has another
+# coordinator's word.
+GONE, OTHERWISE, TAKEN = 3, 4, 5
 # Seconds between two looks; until the next try of one that failed; that a file server may take to come back.
 _EVERY, _AGAIN, _PATIENCE = 1.0, 5.0, 60.0
 # How often the last of it is tried to be shipped.
@@ -82,6 +85,13 @@ class Files:
                     yield chunk
 
 
+class Taken(WommError):
+    """Another coordinator has the task by now."""
+
+    def __init__(self) -> None:
+        super().__init__("another coordinator has taken over")
+
+
 class Server:
     """The file server, for one task: found again if it is replaced."""
 
@@ -130,14 +140,23 @@ class Shipper(threading.Thread):
     """Copies the files to the server, from start() to stop().
 
     With `grouped` output never half a job's. `state` is what the server has; `restore` gives the task anew to
-    one that has lost it (its volume went with its pod).
+    one that has lost it (its volume went with its pod). `owner` is what the server calls this coordinator: if
+    another one has begun, this process gets a TERM.
     """
 
     def __init__(
-        self, server: Server, files: Files, state: Place, grouped: bool, restore: Callable[[], None]
+        self,
+        server: Server,
+        files: Files,
+        state: Place,
+        *,
+        grouped: bool,
+        owner: str,
+        restore: Callable[[], None],
     ) -> None:
         super().__init__(name="shipper", daemon=True)
         self._server, self._files, self._grouped, self._restore = server, files, grouped, restore
+        self._owner = owner
         self._state = state
         self._stopping = threading.Event()
         self._counted = False
@@ -150,6 +169,9 @@ class Shipper(threading.Thread):
                 self._ship(self._due())
                 self._tell_total()
                 pause = _EVERY
+            except Taken:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
             except (OSError, WommError) as error:
                 debug(f"not shipped yet: {error}")
                 pause = _AGAIN
@@ -163,6 +185,8 @@ class Shipper(threading.Thread):
             try:
                 self._ship(self._files.sizes() if whole else self._due())
                 return
+            except Taken:
+                raise
             except WommError:
                 # What is done is done: better wait for a file server than run jobs again.
                 if left == 0:
@@ -186,16 +210,20 @@ class Shipper(threading.Thread):
         if end == start:
             return
         lengths = [last - first for first, last in zip(start, end, strict=True)]
-        words = [str(number) for number in (*start, *lengths)]
+        words = [*(str(number) for number in (*start, *lengths)), self._owner]
         done = self._server.pour(lambda: self._files.between(start, end), "commit", *words)
         if done.status in (GONE, OTHERWISE) and not again:
+            # An answer was lost, and more has been written since: the server knows how far it is.
+            begin = ["begin"]
             if done.status == GONE:
                 self._restore()
                 self._counted = False
-            # An answer was lost, and more has been written since: the server knows how far it is.
-            self._state = Place(*map(int, self._server.ask("begin").text.split()))
+                begin.append(self._owner)
+            self._state = Place(*map(int, self._server.ask(*begin).text.split()))
             self._ship(end, again=True)
             return
+        if done.status == TAKEN:
+            raise Taken
         if done.status != 0:
             raise WommError(f"the file server does not take the jobs' output: {words_of(done)}")
         self._state = end
