@@ -50,6 +50,24 @@ run_tests() {
   [[ ${lines[-1]} == '6 passed, 0 failed' ]]
 }
 
+@test "test: the sandbox is made while other kinds run, unless nobody asks for a cluster" {
+  # The first call waits until unit tests run; the cluster's own finds it up.
+  cat >"$CHECKOUT/sandbox/up" <<UP
+#!/bin/sh
+echo >>"$CHECKOUT/ups"
+[ "\$(wc -l <"$CHECKOUT/ups")" -gt 1 ] || until [ -e "$CHECKOUT/unit-runs" ]; do sleep 0.1; done
+UP
+  has_tests tests/test_unit.py 'import pathlib, time' 'def test_one():' '    here = pathlib.Path(__file__).parents[1]' \
+    '    (here / "unit-runs").touch()' '    while not (here / "ups").exists(): time.sleep(0.1)'
+  run_tests
+  [[ $status -eq 0 ]]
+  (($(wc -l <"$CHECKOUT/ups") == 2))
+  rm "$CHECKOUT/ups"
+  has_tests tests/test_unit.py 'def test_one(): pass'
+  run_tests unit bats
+  [[ $status -eq 0 && ! -e $CHECKOUT/ups ]]
+}
+
 @test "test: the first kind fails and the others run all the same" {
   has_tests tests/test_unit.py 'def test_one(): assert False' 'def test_two(): pass'
   run_tests

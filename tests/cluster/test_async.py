@@ -296,3 +296,13 @@ def test_two_users_tasks_run_side_by_side(none: Place, programmers: list[Path]) 
     finished(none, tasks["ann"])
     assert none.womm("wait", tasks["ben"]).status == 0
     finished(none, tasks["ben"])
+
+
+@pytest.mark.timeout(600)
+def test_10_000_jobs_lose_no_line(none: Place) -> None:
+    task = begun(none, "-j", "3", "--", "echo {}", stdin=lines(10_000), pods=3)
+    logs = none.womm("logs", "-f", task, limit=500)
+    assert (logs.status, logs.lines) == (0, numbered(10_000))
+    [row] = [row for row in json.loads(none.womm("status", "-o", "json").out) if row["id"] == task]
+    assert (row["status"], row["jobs"]) == ("COMPLETE", {"done": 10_000, "failed": 0, "total": 10_000})
+    finished(none, task)
