@@ -19,9 +19,12 @@ from womm import __version__
 from womm.errors import WommError
 from womm.files import TEMPLATES
 from womm.manifests import (
+    CoordinatorSpec,
     ServerSpec,
     Share,
     TaskSpec,
+    coordinator_manifest,
+    lease_manifest,
     literal,
     pod_manifest,
     quote,
@@ -56,6 +59,8 @@ BACK = dataclasses.replace(
     TASK, share=dataclasses.replace(SHARE, back=True), kind="syncback", cpu_limit="500m"
 )
 SERVER = ServerSpec(namespace="team", image="registry.example.com/womm-server:1@sha256:ab", arch="amd64")
+
+COORDINATOR = CoordinatorSpec("abcdefgh", SERVER.image, "amd64")
 
 #: All of Unicode that has a UTF-8 form.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -96,6 +101,8 @@ def pod(task: TaskSpec) -> dict[str, Any]:
         ("task-with-share.yaml", lambda: task_manifest(FULL)),
         ("task-with-syncback.yaml", lambda: task_manifest(BACK)),
         ("server.yaml", lambda: server_manifest(SERVER)),
+        ("coordinator.yaml", lambda: coordinator_manifest(FULL, COORDINATOR)),
+        ("lease.yaml", lambda: lease_manifest(TASK, "here", 180, "2001-02-03T04:05:06.000007Z")),
     ],
 )
 def test_the_manifest_is_the_one_that_was_looked_at(name: str, manifest: Any) -> None:

@@ -49,6 +49,17 @@ def test_a_server_that_is_ready_is_found(answers: list[list[dict[str, Any]]]) ->
     assert server.find(KUBE) == server.Server("womm-server-1", "10.0.0.7", "r/womm-server:1@sha256:0")
 
 
+def test_a_servers_architecture_and_volume_are_its_deployments(answers: list[list[dict[str, Any]]]) -> None:
+    found = items()
+    spec = found[0]["spec"]["template"]["spec"]
+    spec["nodeSelector"] = {"kubernetes.io/os": "linux", "kubernetes.io/arch": "arm64"}
+    spec["volumes"] = [{"name": "tmp", "emptyDir": {}}]
+    answers.append(found)
+    assert (server.find(KUBE).arch, server.find(KUBE).lasting) == ("arm64", False)
+    spec["volumes"].append({"name": "shares", "persistentVolumeClaim": {"claimName": "womm-server"}})
+    assert server.find(KUBE).lasting
+
+
 @pytest.mark.parametrize("missing", [slice(0, 1), slice(1, 2), slice(0, 3)])
 def test_without_a_server_the_command_that_makes_one_is_told(
     answers: list[list[dict[str, Any]]], missing: slice

@@ -84,10 +84,12 @@ class TaskSpec:
 
 @dataclass(frozen=True)
 class CoordinatorSpec:
-    """The coordinator of a task that runs on without its user: where, its image, and what it may take."""
+    """The coordinator of a task that runs on without its user: its image, and what it may take.
+
+    `arch` is empty where the image's is not known.
+    """
 
     task: str
-    namespace: str
     image: str
     arch: str = ""
     pull_secret: str | None = None

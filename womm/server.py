@@ -31,13 +31,15 @@ class NotReady(WommError):
 class Server:
     """A file server that is there: its pod, the Service's address, its image.
 
-    `lasting`: its volume outlives the pod.
+    `lasting`: its volume outlives the pod. `arch` is the architecture of the nodes that it may run on, "" where
+    that was not said.
     """
 
     pod: str
     address: str
     image: str
     lasting: bool = False
+    arch: str = ""
 
 
 def script(verb: str, task: str, key: str) -> tuple[str, ...]:
@@ -103,7 +105,8 @@ def find(kube: Kube, **patience: float) -> Server:
     spec = deployment["spec"]["template"]["spec"]
     lasting = any("persistentVolumeClaim" in volume for volume in spec.get("volumes", []))
     image = spec["containers"][0]["image"]
-    return Server(ready[0]["metadata"]["name"], service["spec"]["clusterIP"], image, lasting)
+    arch = spec.get("nodeSelector", {}).get("kubernetes.io/arch", "")
+    return Server(ready[0]["metadata"]["name"], service["spec"]["clusterIP"], image, lasting, arch)
 
 
 def _not_ready(deployment: dict[str, Any], items: list[dict[str, Any]], look: str) -> WommError:

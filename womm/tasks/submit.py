@@ -152,7 +152,7 @@ def _order(here: Here, wanted: Workers, asked: Detached, rules: Rules, spec: Tas
 
 def _create(run_: Run, kube: Kube, spec: TaskSpec, begun: Begun) -> None:
     assert begun.found is not None
-    coordinator = CoordinatorSpec(run_.task, kube.namespace, begun.found.image)
+    coordinator = CoordinatorSpec(run_.task, begun.found.image, begun.found.arch)
     job = kube.argv("delete", f"job/{coordinator.name}", "--ignore-not-found", "-o", "name", "--wait=false")
     run_.undo_later(job)
     run_.write("coordinator.yaml", coordinator_manifest(spec, coordinator).encode())
