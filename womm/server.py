@@ -31,7 +31,7 @@ class NotReady(WommError):
 class Server:
     """A file server that is there: its pod, the Service's address, its image.
 
-    `lasting`: its volume outlives the pod. `arch` is the architecture of its nodes, "" where that was not said.
+    `lasting`: its volume outlives the pod. `arch` is the architecture of its nodes, "" where none was said.
     """
 
     pod: str
