@@ -79,7 +79,7 @@ def test_a_task_runs_on_by_itself_and_is_followed_and_finished(none: Place) -> N
     assert none.womm("wait", task).status == 0
     [row] = [row for row in json.loads(none.womm("status", "-o", "json").out) if row["id"] == task]
     assert (row["status"], row["jobs"]) == ("COMPLETE", {"done": 20, "failed": 0, "total": 20})
-    finished(none, task)
+    assert "to run only those again" not in finished(none, task)
     assert "there is no task" in none.womm("finish", task).messages
     gone = none.womm("logs", task)
     assert gone.status == 125

@@ -100,7 +100,7 @@ class Finisher:
         rows = joblog.read(written)
         failed = [row for row in rows if row.failed]
         again = self._record.again if self._record is not None else None
-        if path is not None and again is not None and joblog.once_more(rows, failed, False):
+        if failed and path is not None and again is not None and joblog.once_more(rows, failed, False):
             progress(f"womm: {len(failed)} of {len(rows)} jobs failed; to run only those again:")
             progress(pasteable(["womm", *again, "--retry-failed", "--joblog", str(path)]))
 
