@@ -175,6 +175,7 @@ def test_a_processs_role_is_told_by_its_command_line() -> None:
     assert where.role("/x/python /x/womm --namespace a parallel --kube-pods 3") == "womm: the hub"
     assert where.role("/usr/bin/containerd-shim-runc-v2 -namespace k8s.io") == "containerd and its shims"
     assert where.role("kubectl exec -i pod -c womm -- sh -c head -c 9 /dev/zero") == "kubectl exec"
+    assert where.role("perl -X /x/scripts/login.pl pod -- head -c 9 /dev/zero") == where.BRIEF
     assert where.role("head -c 9 /dev/zero") == "the job's program"
     assert where.role("etcd") == "the rest of the cluster and of the machine"
 
