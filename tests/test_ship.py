@@ -11,8 +11,9 @@ import pytest
 
 from womm.errors import WommError
 from womm.process import Done
+from womm.server import GONE
 from womm.tasks.marks import Place
-from womm.tasks.ship import GONE, OTHERWISE, TAKEN, Files, Shipper
+from womm.tasks.ship import OTHERWISE, TAKEN, Files, Shipper
 
 
 class FileServer:

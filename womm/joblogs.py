@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +23,6 @@ from womm.retry import Log
 KEPT = 20
 
 _LOG, _PLACES = ".tsv", ".places"
-_ID = re.compile(r"[a-z]{8}")
 _SLOTS = b"slots\t"
 
 
@@ -126,7 +124,7 @@ def find(name: str) -> tuple[list[Row], bytes]:
     Raises WommError.
     """
     path = Path(name)
-    if _ID.fullmatch(name):
+    if runs.ID.fullmatch(name):
         kept = directory() / f"{name}{_LOG}"
         if not kept.exists() and not path.exists():
             raise WommError(

@@ -55,6 +55,11 @@ class Done:
         """Standard output as text; bytes that are no UTF-8 are replaced."""
         return self.stdout.decode(errors="replace")
 
+    @property
+    def complaint(self) -> str:
+        """What it complained of; its exit status, if it said nothing."""
+        return self.stderr.decode(errors="replace").strip() or f"exit status {self.status}"
+
 
 def tool(name: str, hint: str = "") -> str:
     """Return the path of the program `name`. Raises WommError with `hint` if there is none."""

@@ -45,6 +45,8 @@ _GONE = re.compile(rb"NotFound|no such container|removal of container \S+ is alr
 _MANY_FILES = 1 << 16
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
+#: A run's id, which is its task's.
+ID = re.compile(r"[a-z]{8}")
 
 
 class Run:
@@ -78,7 +80,7 @@ class Run:
 
     def write(self, name: str, content: bytes, mtime: float | None = None) -> None:
         """Replace the run's file `name` as a whole, with the modification time `mtime` if given."""
-        _replace(self.path / name, content, mtime)
+        replace(self.path / name, content, mtime)
 
     def undo_later(self, argv: Sequence[str], then: Callable[[], None] = lambda: None) -> None:
         """Have take_back() run `argv` and, if it succeeds, call `then`.
@@ -192,7 +194,7 @@ def sweep(patience: float = _SHORT_PATIENCE) -> None:
                 warn(f"→ the next womm command tries again; if it never can: rm -r {path}")
                 with contextlib.suppress(OSError):
                     # On a full disk the old note stays.
-                    _replace(path / "undo", _note(kubeconfig, left))
+                    replace(path / "undo", _note(kubeconfig, left))
             else:
                 shutil.rmtree(path, ignore_errors=True)
 
@@ -253,7 +255,8 @@ def _lock(path: Path) -> int:
     return descriptor
 
 
-def _replace(path: Path, content: bytes, mtime: float | None = None) -> None:
+def replace(path: Path, content: bytes, mtime: float | None = None) -> None:
+    """Have `content` in the file `path`, which is the old one or the new one, never half of it."""
     temporary = path.with_name(f".{path.name}")
     temporary.write_bytes(content)
     if mtime is not None:

@@ -16,6 +16,9 @@ NAME = "womm-server"
 #: The container of its pods.
 CONTAINER = "server"
 _SCRIPT = "/opt/womm/scripts/server-share"
+_TASK_SCRIPT = "/opt/womm/scripts/server-task"
+#: How its scripts end if they know nothing of a task.
+GONE = 3
 _LABEL = f"app.kubernetes.io/name={NAME}"
 
 
@@ -46,14 +49,19 @@ def script(verb: str, task: str, key: str) -> tuple[str, ...]:
     return (_SCRIPT, verb, task, key)
 
 
-def task_script(verb: str, task: str, *words: str) -> tuple[str, ...]:
-    """What is run there for a task that runs on without its user."""
-    return ("/opt/womm/scripts/server-task", verb, task, *words)
+def task_script(verb: str, *words: str) -> tuple[str, ...]:
+    """What is run there for tasks that run on without their users; all verbs but `list` take a task's id."""
+    return (_TASK_SCRIPT, verb, *words)
+
+
+def by_kubectl(kube: Kube, pod: str, words: tuple[str, ...]) -> list[str]:
+    """What runs `words` there by kubectl alone, for when there is no hub any more."""
+    return kube.argv("exec", "-i", pod, "-c", CONTAINER, "--", *words)
 
 
 def closing(kube: Kube, pod: str, task: str, key: str) -> list[str]:
     """What ends a task's share, by kubectl alone."""
-    return kube.argv("exec", "-i", pod, "-c", CONTAINER, "--", *script("close", task, key))
+    return by_kubectl(kube, pod, script("close", task, key))
 
 
 def wait_for(kube: Kube, patience: float = 60.0) -> Server:

@@ -14,11 +14,10 @@ from womm.kubectl import KubeChoice, resolve
 from womm.manifests import ServerSpec, server_manifest, user_role
 from womm.output import data, progress
 from womm.runs import sweep
+from womm.tasks.listing import STALE
 
 #: What the file server's image is built on where nothing else is said.
 BASE_IMAGE = "debian:bookworm-slim"
-#: Seconds in which a task that lives has given a sign of life for certain: it does each minute.
-LEAST_SILENCE = 180
 
 
 def make_parser() -> Parser:
@@ -111,7 +110,7 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
 def _orphans_after(given: str | None) -> int:
     # Whole seconds: the server's loop counts them.
     seconds = math.ceil(values.duration("--orphans-after", given, "10m"))
-    if 0 < seconds < LEAST_SILENCE:
+    if 0 < seconds < STALE:
         raise WommError(
             f"--orphans-after {given} would take tasks away that run",
             "3m at least, because a task gives a sign of life each minute; or 0: never",

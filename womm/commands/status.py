@@ -15,6 +15,7 @@ from womm.tasks import table
 from womm.tasks.listing import Row
 from womm.tasks.look import Looker, Seen
 from womm.tasks.watch import demand_terminal, watch
+from womm.tasks.where import chosen_here
 
 _MORE = """
 ORPHANED: nobody has renewed the task's lease for 3 minutes. UNKNOWN: there is no lease to tell by.
@@ -44,7 +45,7 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
             raise WommError("--watch draws a table, and -o json is for programs", "leave out either")
         demand_terminal()
     wanted = [word.removeprefix("womm-task-").removeprefix("womm-async-") for word in options.task]
-    kube, ours = resolve(_place(choice)), config.machine()
+    kube, ours = resolve(choice.over(chosen_here())), config.machine()
     looker = Looker(kube)
 
     def choose(seen: Seen) -> list[Row]:
@@ -80,14 +81,6 @@ def chosen(rows: Sequence[Row], wanted: Sequence[str], machine: str | None) -> l
     if wanted:
         return [row for row in rows if row.id in wanted]
     return [row for row in rows if machine is None or row.machine == machine]
-
-
-def _place(choice: KubeChoice) -> KubeChoice:
-    # What the directory's setup chose counts, where there was one.
-    directory = config.working_directory()
-    if config.find(directory) is None:
-        return choice
-    return choice.over(config.load(directory, may_ask=False).choice)
 
 
 def _tell(without: Sequence[str]) -> None:

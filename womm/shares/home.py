@@ -22,8 +22,8 @@ from womm.shares.merge import Plan
 from womm.shares.settle import Settling
 from womm.shares.tree import Known
 
-# The run's file that holds what was sent; how `server-share results` ends if it knows nothing of a task.
-_SENT, _GONE = "sent", 3
+# The run's file that holds what was sent.
+_SENT = "sent"
 # Seconds that a file server may take to start when a later womm asks it.
 _PATIENCE = 5.0
 _KEPT = "what the jobs have changed is kept on the file server; the next womm command tries again"
@@ -103,7 +103,7 @@ class Home:
         try:
             return run(argv, env=self._run.environment, detached=True).text.splitlines()
         except CommandFailed as failure:
-            if failure.status != _GONE:
+            if failure.status != server.GONE:
                 raise
             (self._path / RESULTS).unlink()
             raise WommError(

@@ -27,11 +27,11 @@ from womm.output import progress, warn
 from womm.process import Done, attempt
 from womm.retry import Log
 from womm.runs import raise_file_limit
-from womm.tasks import detached
+from womm.server import GONE
 from womm.tasks.detached import WORK
 from womm.tasks.marks import Place
 from womm.tasks.order import Order, load
-from womm.tasks.ship import GONE, Files, Server, Shipper, chunks, size, words_of
+from womm.tasks.ship import Files, Server, Shipper, chunks, size
 from womm.workers import Here
 
 _CONTEXT = "cluster"
@@ -126,7 +126,7 @@ def _work(
             "WOMM_ERR": str(files.err),
             "WOMM_LOG": str(files.log),
         }
-        if order.repeatable and _input(order, work) < _COUNTED:
+        if order.repeatable and sum(size(work / name) for name in order.inputs) < _COUNTED:
             marks["WOMM_TOTAL"] = str(files.total)
         added = {**order.environment, **run_.environment, **marks}
         try:
@@ -150,10 +150,8 @@ def whole(status: int, rows: Iterable[Row]) -> int:
 
 def _fetch(server: Server, order: Order, files: Files, work: Path) -> None:
     (work / "stdin").touch()
-    if order.stdin:
-        server.fetch("stdin", work / "stdin")
-    for number in range(1, order.files + 1):
-        server.fetch(detached.place(number), work / detached.place(number))
+    for name in order.inputs:
+        server.fetch(name, work / name)
     # What an earlier coordinator has shipped: the copies have the same bytes at the same places.
     for name, path in (("out", files.out), ("err", files.err), ("joblog", files.log)):
         server.fetch(name, path)
@@ -161,16 +159,9 @@ def _fetch(server: Server, order: Order, files: Files, work: Path) -> None:
 
 def _give(server: Server, order: Order, work: Path) -> None:
     # All that _fetch has taken, to a server that has lost it; the rest is shipped again.
-    names = [detached.place(number) for number in range(1, order.files + 1)]
-    for name in [*names, *(["stdin"] if order.stdin else [])]:
+    for name in order.inputs:
         _good(server.pour(partial(chunks, work / name), "put", name))
     _good(server.pour(lambda: iter([order.dump()]), "put", "order"))
-
-
-def _input(order: Order, work: Path) -> int:
-    # How many bytes GNU parallel reads arguments from.
-    names = ["stdin", *(detached.place(number) for number in range(1, order.files + 1))]
-    return sum(size(work / name) for name in names)
 
 
 @contextmanager
@@ -220,5 +211,5 @@ def inside(work: Path) -> Kube:
 
 def _good(done: Done) -> Done:
     if done.status != 0:
-        raise WommError(f"the file server does not answer as it should: {words_of(done)}")
+        raise WommError(f"the file server does not answer as it should: {done.complaint}")
     return done

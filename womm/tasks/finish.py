@@ -22,7 +22,6 @@ from womm.tasks.record import Record
 
 # Seconds that a file server may take to start; that a coordinator may take to note what it has, and go.
 _PATIENCE, _ENDING = 10.0, 120.0
-_GONE = 3
 
 
 class Finisher:

@@ -13,12 +13,12 @@ from womm.kubectl import Kube
 from womm.link import Link, linked
 from womm.output import warn
 from womm.process import Done, tap
-from womm.server import task_script
+from womm.server import GONE, task_script
 
 T = TypeVar("T")
 
-# How `server-task` ends if it knows nothing of a task, and a login if the way to the server is lost.
-_GONE, _LOST = 3, 255
+# How a login ends if the way to the server is lost.
+_LOST = 255
 # Seconds that a file server may take to come back; how often it may be lost without a byte in between.
 _PATIENCE, _TRIES = 60.0, 5
 
@@ -101,10 +101,8 @@ def _again(kube: Kube, ask: Callable[[Link], T], progress: Callable[[], int] = l
 def _good(done: Done, task: str) -> Done:
     if done.status == _LOST:
         raise _Lost
-    if done.status == _GONE:
+    if done.status == GONE:
         raise _Unknown(task)
     if done.status != 0:
-        raise WommError(
-            f"the file server can't tell of task {task}: {done.stderr.decode(errors='replace').strip()}"
-        )
+        raise WommError(f"the file server can't tell of task {task}: {done.complaint}")
     return done

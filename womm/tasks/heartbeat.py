@@ -18,9 +18,10 @@ from womm.kubectl import Kube
 from womm.manifests import TaskSpec, lease_manifest
 from womm.output import debug
 from womm.runs import Run
+from womm.tasks.listing import STALE
 
-#: Seconds between two beats; without one for so long nobody is taken to run the task any more.
-EVERY, STALE = 60, 180
+#: Seconds between two beats; listing.STALE without one, and nobody is taken to run the task any more.
+EVERY = 60
 # Seconds before the first one, which short runs are spared; that one may take; until the next try of one that
 # failed.
 _FIRST, _PATIENCE, _AGAIN = 3.0, 20.0, 10.0
@@ -66,7 +67,7 @@ class Heartbeat(threading.Thread):
         if done.status == 0 or b"AlreadyExists" in done.stderr:
             return True
         self._run.forget(delete)
-        debug(f"no heartbeat: {done.stderr.decode(errors='replace').strip()}")
+        debug(f"no heartbeat: {done.complaint}")
         self._refused = isinstance(self._kube.explain(done.stderr), Forbidden)
         return self._refused
 

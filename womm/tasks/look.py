@@ -26,7 +26,6 @@ _KINDS = ("deployments.apps", "jobs.batch", "leases.coordination.k8s.io")
 _OURS = "app.kubernetes.io/managed-by=womm"
 _OBJECTS = ("get", ",".join(_KINDS), "-l", _OURS, "-o", "jsonpath={@}")
 _CLOCK = "/apis/coordination.k8s.io/v1/namespaces/{}/leases?dryRun=All"
-_COUNTS = ("/opt/womm/scripts/server-task", "list")
 
 #: What a look that lacks something is worth, by what could not be had.
 _WITHOUT = {
@@ -112,7 +111,7 @@ class Looker:
             "--",
         )
         try:
-            done = attempt(self._kube.argv(*where, *_COUNTS), patience=PATIENCE)
+            done = attempt(self._kube.argv(*where, *server.task_script("list")), patience=PATIENCE)
         except WommError:
             return {}
         return listing.counts(done.text) if done.status == 0 else {}

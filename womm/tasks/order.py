@@ -10,6 +10,7 @@ from typing import Any
 from womm.config import Project
 from womm.errors import WommError
 from womm.manifests import Share
+from womm.tasks.detached import place
 from womm.values import Workers
 
 
@@ -41,6 +42,11 @@ class Order:
     stdin: bool
     files: int
     environment: Mapping[str, str]
+
+    @property
+    def inputs(self) -> list[str]:
+        """The names of what was taken along for GNU parallel to read."""
+        return [*(place(number) for number in range(1, self.files + 1)), *(["stdin"] if self.stdin else [])]
 
     def dump(self) -> bytes:
         """As bytes that load() reads."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,10 +14,9 @@ from pathlib import Path
 from womm import trust
 from womm.errors import WommError
 from womm.kubectl import Kube
-from womm.runs import RESULTS
+from womm.runs import ID, RESULTS, replace
 
 _FILE = "task"
-_ID = re.compile(r"[a-z]{8}")
 
 
 @dataclass(frozen=True)
@@ -47,9 +45,7 @@ class Record:
     def write(self, name: str, content: bytes) -> None:
         """Replace its file `name` as a whole."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = self.path / f".{name}"
-        temporary.write_bytes(content)
-        temporary.replace(self.path / name)
+        replace(self.path / name, content)
 
     def keep(self) -> None:
         """Write it."""
@@ -80,14 +76,14 @@ def find(task: str) -> Record | None:
 def known() -> list[str]:
     """The ids of the tasks that have a record."""
     try:
-        return sorted(name for name in os.listdir(_directory()) if _ID.fullmatch(name))
+        return sorted(name for name in os.listdir(_directory()) if ID.fullmatch(name))
     except (OSError, WommError):
         return []
 
 
 def check_id(task: str) -> None:
     """Raises WommError unless `task` may be a task's id."""
-    if not _ID.fullmatch(task):
+    if not ID.fullmatch(task):
         raise WommError(f"{trust.shown(task)} is no task's id: 8 letters", "`womm status` lists the tasks")
 
 

@@ -16,22 +16,16 @@ from womm.kubectl import Kube
 from womm.link import Link, linked
 from womm.output import debug
 from womm.process import Done
-from womm.server import task_script
+from womm.server import GONE, task_script
 from womm.tasks.marks import Place, safe
 
-# How `server-task` ends if it knows nothing of the task, has another state than was thought, has another
-# coordinator's word.
-GONE, OTHERWISE, TAKEN = 3, 4, 5
+# How `server-task` ends if it has another state than was thought, and if another coordinator has begun.
+OTHERWISE, TAKEN = 4, 5
 # Seconds between two looks; until the next try of one that failed; that a file server may take to come back.
 _EVERY, _AGAIN, _PATIENCE = 1.0, 5.0, 60.0
 # How often the last of it is tried to be shipped.
 _TRIES = 10
 _CHUNK = 1 << 18
-
-
-def words_of(done: Done) -> str:
-    """What a program complained of."""
-    return done.stderr.decode(errors="replace").strip() or f"exit status {done.status}"
 
 
 def size(path: Path) -> int:
@@ -124,13 +118,13 @@ class Server:
         """Have the task's file `name` in the file `into`. Raises WommError."""
         done = self._try(lambda link: link.fetch(into, *task_script("get", self._task, name)))
         if done.status != 0:
-            raise WommError(f"the file server does not give the task's {name}: {words_of(done)}")
+            raise WommError(f"the file server does not give the task's {name}: {done.complaint}")
 
     def _try(self, act: Callable[[Link], Done]) -> Done:
         # A pod that is gone is found out by the next question: another one may have taken its place.
         done = act(self._connect(_PATIENCE))
         if done.status == 255:
-            debug(words_of(done))
+            debug(done.complaint)
             self.close()
             done = act(self._connect(_PATIENCE))
         return done
@@ -225,5 +219,5 @@ class Shipper(threading.Thread):
         if done.status == TAKEN:
             raise Taken
         if done.status != 0:
-            raise WommError(f"the file server does not take the jobs' output: {words_of(done)}")
+            raise WommError(f"the file server does not take the jobs' output: {done.complaint}")
         self._state = end

@@ -16,9 +16,10 @@ from womm import output, problems, server, signals, workers
 from womm.errors import WommError
 from womm.hub.job import Rules
 from womm.kubectl import Kube
+from womm.link import Link
 from womm.manifests import CoordinatorSpec, TaskSpec, coordinator_manifest
 from womm.output import progress, warn
-from womm.process import attempt, pour
+from womm.process import attempt
 from womm.runs import Run
 from womm.server import task_script
 from womm.shares.copy import key_of
@@ -86,9 +87,8 @@ class _Upload:
 
     def __init__(self, run_: Run, kube: Kube, begun: Begun) -> None:
         assert begun.found is not None
-        self._run, self._pod = run_, begun.found.pod
-        drop = task_script("drop", run_.task)
-        run_.undo_later(kube.argv("exec", "-i", self._pod, "-c", server.CONTAINER, "--", *drop))
+        self._task, self._link = run_.task, Link(run_, begun.found.pod)
+        run_.undo_later(server.by_kubectl(kube, begun.found.pod, task_script("drop", run_.task)))
 
     def send(self, name: str, file: BinaryIO) -> None:
         """Send what `file` holds as the task's file `name`. Raises WommError unless it has arrived whole."""
@@ -111,20 +111,16 @@ class _Upload:
                 output.status(f"womm: sending {name}: {count >> 20} MiB")
                 yield chunk
 
-        done = pour(self._argv("put", name), noted(), env=self._run.environment)
+        done = self._link.pour(noted(), *task_script("put", self._task, name))
         output.status("")
         if done.status != 0:
-            said = done.stderr.decode(errors="replace").strip() or f"exit status {done.status}"
-            raise WommError(f"the file server does not take the task's {name}: {said}", "try again")
+            raise WommError(f"the file server does not take the task's {name}: {done.complaint}", "try again")
         if done.text.split() != [str(count), hashed.hexdigest()]:
             raise WommError(f"the task's {name} did not arrive whole at the file server", "try again")
 
     def has_begun(self) -> bool:
         """Whether the coordinator has."""
-        return attempt(self._argv("get", "state"), env=self._run.environment).status == 0
-
-    def _argv(self, verb: str, *words: str) -> list[str]:
-        return [*self._run.login, self._pod, "--", *task_script(verb, self._run.task, *words)]
+        return self._link.ask(*task_script("get", self._task, "state")).status == 0
 
 
 def _order(here: Here, wanted: Workers, asked: Detached, rules: Rules, spec: TaskSpec) -> Order:
