@@ -16,8 +16,15 @@ from womm.tasks.detached import WORK
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from womm.nfs import Nfs
+
 #: Where the file server's rsyncd listens.
 SERVER_PORT = 8873
+#: Where the NFS servers are, which programmers have no rights in.
+SYSTEM = "womm-system"
+#: Where they listen: Ganesha, and sshd for the file server.
+NFS_PORT = 2049
+SSH_PORT = 2222
 
 # What YAML 1.2 lets stand in a stream as it is (§5.1), but for line breaks, which JSON escapes.
 _UNPRINTABLE = re.compile(
@@ -109,7 +116,7 @@ class ServerSpec:
 
     `orphans_after`: seconds without a sign of life after which it takes a task away; 0: it never does.
     `size`: of the volume that outlives its pod, of class `storage_class` ("": the cluster's default); ""
-    without one.
+    without one. `nfs`: the NFS server that it has, with a volume likewise.
     """
 
     namespace: str
@@ -122,6 +129,7 @@ class ServerSpec:
     orphans_after: int = 600
     size: str = ""
     storage_class: str = ""
+    nfs: Nfs | None = None
 
 
 def quote(value: object) -> str:
@@ -165,9 +173,10 @@ def lease_manifest(task: TaskSpec, holder: str, seconds: int, now: str) -> str:
 
 
 def server_manifest(server: ServerSpec) -> str:
-    """The objects of a namespace's file server, and its and the coordinator's account and rights."""
-    values = {**server.__dict__, "port": SERVER_PORT}
-    return _render("server.yaml.j2", its_rights=rights.SERVER, task_rights=rights.TASK, **values)
+    """The objects of a namespace's file server, its and the coordinator's account and rights; its NFS server's."""
+    values = {**server.__dict__, "port": SERVER_PORT, "nfs_port": NFS_PORT, "ssh_port": SSH_PORT}
+    values |= {"its_rights": rights.SERVER, "task_rights": rights.TASK, "nfs_rights": rights.NFS}
+    return _render("server.yaml.j2", system=SYSTEM, **values)
 
 
 def user_role(namespace: str) -> str:

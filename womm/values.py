@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ipaddress import ip_network
+
 from womm.errors import WommError
 
 #: What --transport takes.
@@ -117,6 +119,19 @@ def volume(text: str) -> str:
     if not re.search("[KMGTPE]i?$", text):
         raise WommError(f"--size {text} is too little for a volume (its unit is bytes)", "for example 50Gi")
     return text
+
+
+def networks(text: str) -> tuple[str, ...]:
+    """The addresses and networks, with commas between them, that --nfs-clients was given."""
+    found = tuple(part.strip() for part in text.split(","))
+    for part in found:
+        try:
+            ip_network(part)
+        except ValueError as error:
+            raise WommError(
+                f"--nfs-clients takes addresses and networks: {error}", "for example 10.1.2.3,10.4.0.0/16"
+            ) from error
+    return found
 
 
 def selector(text: str) -> tuple[str, str]:

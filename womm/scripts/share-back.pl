@@ -106,8 +106,8 @@ sub report {
         map { "D" . substr $_, 6 } grep { !exists $now->{$_} } keys %$base);
 }
 
-# tell BASE: see `list` above. Where nothing has changed there is nothing in `names`.
-sub tell {
+# list_all BASE: see `list` above. Where nothing has changed there is nothing in `names`.
+sub list_all {
     my ($base) = @_;
     my $now = scan();
     my @changed = changed($base, $now);
@@ -207,7 +207,7 @@ sub main {
     umask 077;
     chdir $root or die "share-back: $root: $!\n";
     if ($verb eq "serve") { serve() }
-    if ($verb eq "list") { return tell(load("base")) }
+    if ($verb eq "list") { return list_all(load("base")) }
     # What came last would count as changed.
     select undef, undef, undef, TICK;
     save("base", scan());
