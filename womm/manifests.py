@@ -173,7 +173,7 @@ def lease_manifest(task: TaskSpec, holder: str, seconds: int, now: str) -> str:
 
 
 def server_manifest(server: ServerSpec) -> str:
-    """The objects of a namespace's file server, its and the coordinator's account and rights; its NFS server's."""
+    """The objects of a namespace's file server and NFS server, and the accounts with their rights."""
     values = {**server.__dict__, "port": SERVER_PORT, "nfs_port": NFS_PORT, "ssh_port": SSH_PORT}
     values |= {"its_rights": rights.SERVER, "task_rights": rights.TASK, "nfs_rights": rights.NFS}
     return _render("server.yaml.j2", system=SYSTEM, **values)

@@ -41,8 +41,9 @@ class Keys:
 class Nfs:
     """The NFS server of one namespace.
 
-    `clients`: addresses that may mount beside the nodes' own. `pod_ranges`: the networks of the nodes' pods, as
-    far as they are known; `tunnels`: addresses in them that are nodes'. `address`: the Service's, once it is there.
+    `clients`: addresses that may mount beside the nodes' own. `pod_ranges`: the networks of the nodes' pods,
+    as far as they are known; `tunnels`: addresses in them that are nodes'. `address`: the Service's, once it
+    is there.
     """
 
     name: str
@@ -91,7 +92,7 @@ class Seen:
 
 
 def look(kube: Kube, called: str) -> Seen:
-    """Ask the cluster. What it does not tell (who asks may lack the rights) counts as not there, and a line says so."""
+    """Ask the cluster. What it does not tell (a right is missing) counts as not there, and a line says so."""
     system = replace(kube, namespace=SYSTEM)
     mine, its = _there(kube, "secret", "womm-nfs"), _there(system, "secret", called)
     service = _there(system, "service", called)
@@ -104,9 +105,8 @@ def _there(kube: Kube, *what: str) -> dict[str, Any]:
     if done.status == 0:
         found: dict[str, Any] = json.loads(done.stdout or b"{}")
         return found
-    warn(
-        f"womm: {' '.join(what)} can't be looked at, and counts as not there ({kube.explain(done.stderr).message})"
-    )
+    why = kube.explain(done.stderr).message
+    warn(f"{' '.join(what)} can't be looked at, and counts as not there ({why})")
     return {}
 
 
@@ -132,9 +132,10 @@ def _plain(secret: Mapping[str, Any], key: str) -> str:
 
 
 def networks(nodes: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The networks of the nodes' pods, and the addresses in them that are nodes' own: bridges and tunnels (pure).
+    """The networks of the nodes' pods, and the addresses in them that are nodes' own (pure).
 
-    Of IPv4 only; nothing where one node has none that is known: its pods could be anywhere.
+    These are bridges' and tunnels'. Of IPv4 only; nothing where one node has none that is known: its pods
+    could be anywhere.
     """
     ranges, own = [], []
     for node in nodes:

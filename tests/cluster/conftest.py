@@ -61,7 +61,7 @@ def home() -> Iterator[User]:
 def server_image(home: User) -> str:
     """The file server's image, built and given to the nodes once by `womm cluster-setup`."""
     place = Place(home, "default", home.root)
-    done = place.womm("cluster-setup", "--build", *IMAGES)
+    done = place.womm("cluster-setup", "--no-nfs", "--build", *IMAGES)
     assert done.status == 0, done.messages
     lines = done.out.decode().splitlines()
     line = next(line for line in lines if line.strip().startswith("image: "))

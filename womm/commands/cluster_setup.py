@@ -26,7 +26,8 @@ def make_parser() -> Parser:
     """What the verb understands."""
     parser = Parser(
         "cluster-setup",
-        "Print the file server and the NFS server of a namespace, with their accounts and the coordinator's, as YAML: "
+        "Print the file server and the NFS server of a namespace, their accounts and the coordinator's, "
+        "as YAML: "
         "womm cluster-setup --build --prefix localhost:5000/ | kubectl apply -f -",
     )
     parser.add_argument("--build", action="store_true", help="build the servers' images and push them")
@@ -79,7 +80,9 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
     options, choice = make_parser().understand(arguments, choice)
     if options.user_role:
         if options.build or options.image or options.kubectl or options.nfs_image:
-            raise WommError("--user-role has no image", "leave out --build, --image and --kubectl")
+            raise WommError(
+                "--user-role has no image", "leave out --build, --image, --nfs-image and --kubectl"
+            )
         data(user_role(choice.namespace or resolve(choice).namespace))
         return 0
     if options.build == bool(options.image):
@@ -125,7 +128,9 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         orphans_after=orphans_after,
         size=size,
         storage_class=options.storage_class or "",
-        nfs=keys and nfs.Nfs(called, nfs_image, keys, clients, seen.pod_ranges, seen.tunnels, seen.address),
+        nfs=None
+        if keys is None
+        else nfs.Nfs(called, nfs_image, keys, clients, seen.pod_ranges, seen.tunnels, seen.address),
     )
     data(server_manifest(spec))
     return 0
