@@ -12,7 +12,7 @@ load_sandbox() {
   SANDBOX=$ROOT/sandbox
   STARTED=()
   local part
-  for part in common process checks packages kubernetes go debian build certificates network docker control node teardown; do
+  for part in common process checks packages kubernetes go debian build certificates network docker control node disk node2 teardown; do
     # shellcheck source=/dev/null
     source "$SANDBOX/lib/$part.sh"
   done
