@@ -2,9 +2,8 @@
 
 A test says what it needs by a marker: `kubernetes("1.25")` the least version, `sandbox("why")` the sandbox
 itself, as its processes, its registry or its Docker engine, `registry("why")` one that docker pushes to and
-the nodes pull from (with WOMM_TEST_LOAD there is none), `node2` the sandbox's second node (NODES=2), with an NFS
-client. Who asks for the register needs a cluster whose pods
-reach this machine.
+the nodes pull from (with WOMM_TEST_LOAD there is none), `node2` the sandbox's second node (NODES=2), with an
+NFS client. Who asks for the register needs a cluster whose pods reach this machine.
 """
 
 from __future__ import annotations

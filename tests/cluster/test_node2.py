@@ -1,4 +1,4 @@
-"""The sandbox's second node: who asks for it gets it, with an NFS client, and it is a node like the first one."""
+"""The sandbox's second node: who asks for it gets it, and it is a node like any, with an NFS client."""
 
 from __future__ import annotations
 
