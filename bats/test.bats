@@ -13,9 +13,12 @@ setup() {
   printf '#!/bin/sh\necho export IN_SANDBOX=yes WOMM_SANDBOX_REGISTRY=registry/\n' >"$CHECKOUT/sandbox/env"
   chmod +x "$CHECKOUT"/sandbox/*
   PATH=$CHECKOUT/bin:$PATH
-  unset WOMM_KUBE_CONTEXT
+  unset WOMM_KUBE_CONTEXT NODES
   has_tests tests/test_unit.py 'def test_one(): pass' 'def test_two(): pass'
-  has_tests tests/cluster/test_cluster.py 'import os' 'def test_in(): assert os.environ["IN_SANDBOX"] == "yes"'
+  has_tests tests/cluster/test_cluster.py 'import os' 'import pytest' \
+    'def test_in(): assert os.environ["IN_SANDBOX"] == "yes"' \
+    '@pytest.mark.node2' 'def test_second(): assert os.environ["NODES"] == "2"'
+  printf '[pytest]\nmarkers = node2\n' >"$CHECKOUT/pytest.ini"
   bats_reports 0 1..3 'ok 1 a' 'ok 2 b' 'ok 3 c # in 7 ms'
 }
 
@@ -41,27 +44,29 @@ run_tests() {
   run "$PYTHON" "$CHECKOUT/tools/test" "$@"
 }
 
-@test "test: all three kinds run; each has its line, and the last line is the sum" {
+@test "test: all four kinds run; each has its line, and the last line is the sum" {
   run_tests
   [[ $status -eq 0 ]]
-  [[ ${lines[-4]} == 'unit: 2 passed, 0 failed' ]]
-  [[ ${lines[-3]} == 'bats: 3 passed, 0 failed' ]]
-  [[ ${lines[-2]} == 'cluster: 1 passed, 0 failed' ]]
-  [[ ${lines[-1]} == '6 passed, 0 failed' ]]
+  [[ ${lines[-5]} == 'unit: 2 passed, 0 failed' ]]
+  [[ ${lines[-4]} == 'bats: 3 passed, 0 failed' ]]
+  [[ ${lines[-3]} == 'cluster: 1 passed, 0 failed' ]]
+  [[ ${lines[-2]} == 'nfs: 1 passed, 0 failed' ]]
+  [[ ${lines[-1]} == '7 passed, 0 failed' ]]
 }
 
 @test "test: the sandbox is made while other kinds run, unless nobody asks for a cluster" {
   # The first call waits until unit tests run; the cluster's own finds it up.
   cat >"$CHECKOUT/sandbox/up" <<UP
 #!/bin/sh
-echo >>"$CHECKOUT/ups"
+echo "\${NODES-} \$*" >>"$CHECKOUT/ups"
 [ "\$(wc -l <"$CHECKOUT/ups")" -gt 1 ] || until [ -e "$CHECKOUT/unit-runs" ]; do sleep 0.1; done
 UP
   has_tests tests/test_unit.py 'import pathlib, time' 'def test_one():' '    here = pathlib.Path(__file__).parents[1]' \
     '    (here / "unit-runs").touch()' '    while not (here / "ups").exists(): time.sleep(0.1)'
   run_tests
   [[ $status -eq 0 ]]
-  (($(wc -l <"$CHECKOUT/ups") == 2))
+  # Of the second node only the disk is made beside them.
+  [[ $(<"$CHECKOUT/ups") == $'2 --disk\n \n2 ' ]]
   rm "$CHECKOUT/ups"
   has_tests tests/test_unit.py 'def test_one(): pass'
   run_tests unit bats
@@ -72,8 +77,8 @@ UP
   has_tests tests/test_unit.py 'def test_one(): assert False' 'def test_two(): pass'
   run_tests
   [[ $status -eq 1 ]]
-  [[ ${lines[-4]} == 'unit: 1 passed, 1 failed' ]]
-  [[ ${lines[-1]} == '5 passed, 1 failed' ]]
+  [[ ${lines[-5]} == 'unit: 1 passed, 1 failed' ]]
+  [[ ${lines[-1]} == '6 passed, 1 failed' ]]
 }
 
 @test "test: a failing bats test is counted" {
@@ -133,12 +138,13 @@ UP
   [[ ${lines[-2]} == 'bats: 1 passed, 1 failed (exit status 3)' ]]
 }
 
-@test "test: a sandbox that does not come up is one failure, and the other kinds count" {
+@test "test: a sandbox that does not come up is one failure of each kind, and the other kinds count" {
   printf '#!/bin/sh\nexit 4\n' >"$CHECKOUT/sandbox/up"
   run_tests
   [[ $status -eq 1 ]]
-  [[ ${lines[-2]} == 'cluster: 0 passed, 1 failed (no report, exit status 4)' ]]
-  [[ ${lines[-1]} == '5 passed, 1 failed' ]]
+  [[ ${lines[-3]} == 'cluster: 0 passed, 1 failed (no report, exit status 4)' ]]
+  [[ ${lines[-2]} == 'nfs: 0 passed, 1 failed (no report, exit status 4)' ]]
+  [[ ${lines[-1]} == '5 passed, 2 failed' ]]
 }
 
 @test "test: an environment of the sandbox that can't be had is a failure" {
