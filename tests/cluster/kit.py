@@ -384,3 +384,18 @@ def new_namespace(name: str, server_image: str = "", labels: Sequence[str] = ())
         yield namespace
     finally:
         kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@contextmanager
+def rule(namespace: str, kind: str, **spec: object) -> Iterator[None]:
+    """An object that limits the namespace, for as long as the context lasts."""
+    new = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "limits"}, "spec": spec}
+    place = ("--namespace", namespace)
+    kubectl(*place, "create", "-f", "-", stdin=json.dumps(new))
+    try:
+        if kind == "ResourceQuota":
+            used = (*place, "get", "resourcequota", "limits", "-o", "jsonpath={.status.used}")
+            eventually(lambda: kubectl(*used))
+        yield
+    finally:
+        kubectl(*place, "delete", kind, "limits")
