@@ -4,6 +4,10 @@ A test says what it needs by a marker: `kubernetes("1.25")` the least version, `
 itself, as its processes, its registry or its Docker engine, `registry("why")` one that docker pushes to and
 the nodes pull from (with WOMM_TEST_LOAD there is none), `node2` the sandbox's second node (NODES=2), with an
 NFS client. Who asks for the register needs a cluster whose pods reach this machine.
+
+Two markers more say what may run beside it, to tools/test, which runs a whole suite in two lanes at once:
+`alone("why")` nothing, `second("why")` what has no such marker. What two tests can't use at a time must be in
+one lane.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ MARKERS = (
     "sandbox(why): the test needs the sandbox and runs on no other cluster",
     "registry(why): the test needs a registry that nodes pull from",
     "node2: the test needs the sandbox's second node",
+    "alone(why): tools/test runs the test while no other runs",
+    "second(why): tools/test runs the test in the second of two lanes",
 )
 #: Whether the cluster is the sandbox; else it is one of the caller's own, by WOMM_KUBE_CONTEXT.
 ON_SANDBOX = "WOMM_SANDBOX_REGISTRY" in os.environ

@@ -166,6 +166,7 @@ def test_pods_that_cannot_be_scheduled_end_the_run_at_once_or_when_their_time_is
         assert none.left() == []
 
 
+@pytest.mark.alone("for others, too, the cluster has one node more")
 def test_a_taint_is_told_with_the_option_that_tolerates_it(none: Place) -> None:
     with tainted_node() as name:
         selector = ("--kube-node-selector", f"example.com/tainted={name}")

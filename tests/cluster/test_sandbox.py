@@ -20,7 +20,11 @@ from kit import eventually
 from machine import RUN, STATE, is_alive, machine, output, processes, rules
 
 SANDBOX = Path(__file__).resolve().parents[2] / "sandbox"
-pytestmark = [pytest.mark.timeout(900), pytest.mark.sandbox("it is taken down and up")]
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.sandbox("it is taken down and up"),
+    pytest.mark.alone("the sandbox is taken down and up"),
+]
 
 
 def script(name: str, **env: str) -> subprocess.CompletedProcess[str]:
