@@ -13,9 +13,12 @@ VENDORED := womm/vendor/parallel
 # PARALLEL and LICENCE are for `make vendor` only. In any other program's environment PARALLEL holds
 # default options of GNU parallel, and a path in it would become a word of every job.
 unexport PARALLEL LICENCE
-# KUBERNETES reaches the sandbox from every target, and WOMM_KUBE_CONTEXT what runs in its place.
+# KUBERNETES and NODES reach the sandbox from every target, and WOMM_KUBE_CONTEXT what runs in its place.
 ifneq ($(KUBERNETES),)
 export KUBERNETES
+endif
+ifneq ($(NODES),)
+export NODES
 endif
 # The sandbox may call make in trees of others; what was given to this one is not meant for them.
 unexport MAKEFLAGS MAKEOVERRIDES
@@ -58,20 +61,22 @@ format: $(INSTALLED) ## let ruff and shfmt lay out every file (ARGS='FILE…': o
 	@tools/lint --format $(ARGS)
 
 .PHONY: test
-test: $(INSTALLED) $(VENDORED) ## unit tests, bats and cluster tests, with all their set-up (KUBERNETES=VERSION)
-	@$(VENV)/bin/python tools/test unit bats cluster
+test: $(INSTALLED) $(VENDORED) ## unit tests, bats, cluster and NFS tests, with all their set-up (KUBERNETES=VERSION)
+	@$(VENV)/bin/python tools/test unit bats cluster $(if $(WOMM_KUBE_CONTEXT),,nfs)
 
-.PHONY: test-unit test-bats test-cluster
+.PHONY: test-unit test-bats test-cluster test-nfs
 test-unit: $(INSTALLED) $(VENDORED) ## the tests that need no cluster (ARGS='-k word' is passed to pytest)
 test-bats: $(INSTALLED) $(VENDORED) ## the tests of the scripts (ARGS is passed to bats)
 test-cluster: $(INSTALLED) $(VENDORED) ## the tests on the sandbox's Kubernetes (ARGS is passed to pytest)
-test-unit test-bats test-cluster:
+test-nfs: $(INSTALLED) $(VENDORED) ## the tests on its second node, which has an NFS client (ARGS as above)
+test-unit test-bats test-cluster test-nfs:
 	@$(VENV)/bin/python tools/test $(patsubst test-%,%,$@) -- $(ARGS)
 
 .PHONY: bench
 bench: $(INSTALLED) $(VENDORED) ## measure womm against its rivals, into bench/RESULTS.md (ARGS=NAME: only print one)
 	@sandbox/up
-	@exports=$$(sandbox/env) && eval "$$exports" && bench/run --write $(ARGS)
+	@exports=$$(sandbox/env) && eval "$$exports" && \
+		env -u WOMM_KUBE_NODE_SELECTOR -u WOMM_KUBE_TOLERATION bench/run --write $(ARGS)
 
 .PHONY: demo
 demo: $(INSTALLED) $(VENDORED) ## see womm at work on a Kubernetes of its own (or WOMM_KUBE_CONTEXT=NAME)
@@ -82,7 +87,7 @@ build: $(INSTALLED) $(VENDORED) ## wheel and sdist, into dist/
 	@$(VENV)/bin/python -m build --outdir dist .
 
 .PHONY: sandbox-up sandbox-down sandbox-status sandbox-env
-sandbox-up: ## start a Kubernetes on this machine (KUBERNETES=VERSION)
+sandbox-up: ## start a Kubernetes on this machine (KUBERNETES=VERSION, NODES=2)
 sandbox-down: ## stop it and remove what sandbox-up made
 sandbox-status: ## tell what of it runs
 sandbox-env: ## print its environment: eval "$(make -s sandbox-env)"

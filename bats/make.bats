@@ -8,7 +8,7 @@ setup() {
   cp "$ROOT/Makefile" "$CHECKOUT/"
   cp "$ROOT"/tools/{files,install-missing} "$CHECKOUT/tools/"
   # This may run under make, whose flags and variables are not the inner make's.
-  unset MAKEFLAGS MAKELEVEL MFLAGS PARALLEL LICENCE KUBERNETES ARGS
+  unset MAKEFLAGS MAKELEVEL MFLAGS PARALLEL LICENCE KUBERNETES NODES WOMM_KUBE_CONTEXT ARGS
 }
 
 # makes: run make in the copy with the arguments $@.
@@ -26,7 +26,7 @@ program() {
   makes -s
   [[ $status -eq 0 ]]
   local target
-  for target in help venv vendor lint format test test-unit test-bats test-cluster demo build \
+  for target in help venv vendor lint format test test-unit test-bats test-cluster test-nfs demo build \
     sandbox-up sandbox-down sandbox-status sandbox-env clean; do
     grep -q "^  $target  *[a-z]" <<<"$output"
   done
@@ -52,9 +52,24 @@ program() {
   # shellcheck disable=SC2016 # the shell of the program
   program "$CHECKOUT/.venv/bin/python" 'echo "$* on ${KUBERNETES-any}"'
   makes -s -o .venv/.installed -o womm/vendor/parallel test KUBERNETES=1.20
-  [[ $output == 'tools/test unit bats cluster on 1.20' ]]
+  [[ $output == 'tools/test unit bats cluster nfs on 1.20' ]]
   makes -s -o .venv/.installed -o womm/vendor/parallel test-cluster
   [[ $output == 'tools/test cluster -- on any' ]]
+}
+
+@test "make: NODES reaches the sandbox; a cluster of the caller's own has no second node to test" {
+  # shellcheck disable=SC2016 # the shell of the program
+  program "$CHECKOUT/sandbox/up" 'echo "nodes ${NODES-any}"'
+  makes -s sandbox-up
+  [[ $output == 'nodes any' ]]
+  makes -s sandbox-up NODES=2
+  [[ $output == 'nodes 2' ]]
+  mkdir -p "$CHECKOUT/.venv/bin"
+  touch "$CHECKOUT/womm/vendor/parallel" "$CHECKOUT/.venv/.installed"
+  # shellcheck disable=SC2016 # the shell of the program
+  program "$CHECKOUT/.venv/bin/python" 'echo "$*"'
+  WOMM_KUBE_CONTEXT=mine makes -s -o .venv/.installed -o womm/vendor/parallel test
+  [[ $output == 'tools/test unit bats cluster' ]]
 }
 
 @test "make: what is given to it is not given to a make that the sandbox calls" {

@@ -18,7 +18,8 @@ setup() {
   PATH=$CHECKOUT/bin:$PATH
   export TMPDIR=$BATS_TEST_TMPDIR/tmp
   mkdir "$TMPDIR"
-  unset WOMM_KUBE_CONTEXT WOMM_TEST_PREFIX WOMM_TEST_LOAD WOMM_BASE_IMAGE WOMM_SANDBOX_REGISTRY WOMM_SANDBOX_BASE_IMAGE WOMM_KUBE_CPU
+  unset WOMM_KUBE_CONTEXT WOMM_TEST_PREFIX WOMM_TEST_LOAD WOMM_BASE_IMAGE WOMM_SANDBOX_REGISTRY WOMM_SANDBOX_BASE_IMAGE WOMM_KUBE_CPU \
+    WOMM_KUBE_NODE_SELECTOR WOMM_KUBE_TOLERATION NODES
 }
 
 # program: make the program $1 do the shell command $2.
@@ -35,6 +36,8 @@ shows() {
 @test "on-cluster: without a context it is the sandbox, started and with its environment" {
   shows 'echo $IN_SANDBOX $WOMM_TEST_PREFIX'
   [[ $status -eq 0 && $output == 'yes registry/' && -e $CHECKOUT/up ]]
+  WOMM_TEST_BELOW=there/ shows 'echo $WOMM_TEST_PREFIX'
+  [[ $status -eq 0 && $output == registry/there/ ]]
 }
 
 @test "on-cluster: the command's status is its own" {
@@ -81,6 +84,14 @@ shows() {
 @test "on-cluster: the sandbox has its registry, whatever loads images elsewhere" {
   WOMM_TEST_LOAD=load shows 'echo "$WOMM_TEST_LOAD,$WOMM_TEST_PREFIX"'
   [[ $status -eq 0 && $output == ,registry/ ]]
+}
+
+@test "on-cluster: the sandbox's second node is for who asks for it" {
+  program "$CHECKOUT/sandbox/env" 'echo export WOMM_KUBE_NODE_SELECTOR=a=b WOMM_KUBE_TOLERATION=a WOMM_SANDBOX_REGISTRY=registry/'
+  shows 'echo "${WOMM_KUBE_NODE_SELECTOR-none} ${WOMM_KUBE_TOLERATION-none}"'
+  [[ $status -eq 0 && $output == 'none none' ]]
+  NODES=2 shows 'echo "${WOMM_KUBE_NODE_SELECTOR-none} ${WOMM_KUBE_TOLERATION-none}"'
+  [[ $status -eq 0 && $output == 'a=b a' ]]
 }
 
 @test "on-cluster: a context that there is not is refused by name, and nothing is left" {

@@ -7,12 +7,12 @@ load_sandbox() {
   ROOT=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
   export WOMM_SANDBOX_STATE=$BATS_TEST_TMPDIR/state WOMM_SANDBOX_RUN=$BATS_TEST_TMPDIR/run
   export XDG_CACHE_HOME=$BATS_TEST_TMPDIR/cache HOME=$BATS_TEST_TMPDIR/home
-  unset KUBERNETES RUNNING
+  unset KUBERNETES NODES RUNNING
   mkdir -p "$HOME" "$WOMM_SANDBOX_STATE/pid" "$WOMM_SANDBOX_STATE/log"
   SANDBOX=$ROOT/sandbox
   STARTED=()
   local part
-  for part in common process checks packages kubernetes go debian build certificates network docker control node teardown; do
+  for part in common process checks packages kubernetes go debian build certificates network docker control node disk node2 teardown; do
     # shellcheck source=/dev/null
     source "$SANDBOX/lib/$part.sh"
   done

@@ -13,9 +13,9 @@ setup() {
   printf '#!/bin/sh\necho export IN_SANDBOX=yes WOMM_SANDBOX_REGISTRY=registry/\n' >"$CHECKOUT/sandbox/env"
   chmod +x "$CHECKOUT"/sandbox/*
   PATH=$CHECKOUT/bin:$PATH
-  unset WOMM_KUBE_CONTEXT
+  unset WOMM_KUBE_CONTEXT NODES
   has_tests tests/test_unit.py 'def test_one(): pass' 'def test_two(): pass'
-  has_tests tests/cluster/test_cluster.py 'import os' 'def test_in(): assert os.environ["IN_SANDBOX"] == "yes"'
+  has_lanes 'assert os.environ["IN_SANDBOX"] == "yes"' 'assert "IN_SANDBOX" in os.environ' 'assert "IN_SANDBOX" in os.environ'
   bats_reports 0 1..3 'ok 1 a' 'ok 2 b' 'ok 3 c # in 7 ms'
 }
 
@@ -24,6 +24,15 @@ has_tests() {
   local file=$CHECKOUT/$1
   shift
   printf '%s\n' "$@" >"$file"
+}
+
+# has_lanes: make cluster tests that do $1 (alone), $2 (in the first lane) and $3 (in the second), and one for the second node.
+has_lanes() {
+  has_tests tests/cluster/test_cluster.py 'import os, pathlib, pytest, signal, time' \
+    'here = pathlib.Path(__file__).parent' \
+    'def until(name):' '    while not (here / name).exists(): time.sleep(0.1)' \
+    '@pytest.mark.alone("")' "def test_alone(): $1" "def test_first(): $2" '@pytest.mark.second("")' "def test_second(): $3" \
+    '@pytest.mark.node2' 'def test_there(): assert os.environ["NODES"] == "2"'
 }
 
 # bats_reports: have a bats that prints the TAP lines $2… and exits $1.
@@ -41,39 +50,82 @@ run_tests() {
   run "$PYTHON" "$CHECKOUT/tools/test" "$@"
 }
 
-@test "test: all three kinds run; each has its line, and the last line is the sum" {
+@test "test: all four kinds run; each has its line, and the last line is the sum" {
   run_tests
   [[ $status -eq 0 ]]
-  [[ ${lines[-4]} == 'unit: 2 passed, 0 failed' ]]
-  [[ ${lines[-3]} == 'bats: 3 passed, 0 failed' ]]
-  [[ ${lines[-2]} == 'cluster: 1 passed, 0 failed' ]]
-  [[ ${lines[-1]} == '6 passed, 0 failed' ]]
+  [[ ${lines[-5]} == 'unit: 2 passed, 0 failed' ]]
+  [[ ${lines[-4]} == 'bats: 3 passed, 0 failed' ]]
+  [[ ${lines[-3]} == 'cluster: 3 passed, 0 failed' ]]
+  [[ ${lines[-2]} == 'nfs: 1 passed, 0 failed' ]]
+  [[ ${lines[-1]} == '9 passed, 0 failed' ]]
 }
 
 @test "test: the sandbox is made while other kinds run, unless nobody asks for a cluster" {
   # The first call waits until unit tests run; the cluster's own finds it up.
   cat >"$CHECKOUT/sandbox/up" <<UP
 #!/bin/sh
-echo >>"$CHECKOUT/ups"
+echo "\${NODES-} \$*" >>"$CHECKOUT/ups"
 [ "\$(wc -l <"$CHECKOUT/ups")" -gt 1 ] || until [ -e "$CHECKOUT/unit-runs" ]; do sleep 0.1; done
 UP
   has_tests tests/test_unit.py 'import pathlib, time' 'def test_one():' '    here = pathlib.Path(__file__).parents[1]' \
     '    (here / "unit-runs").touch()' '    while not (here / "ups").exists(): time.sleep(0.1)'
   run_tests
   [[ $status -eq 0 ]]
-  (($(wc -l <"$CHECKOUT/ups") == 2))
+  # Of the second node only the disk is made beside them. The cluster tests' own: alone, and two lanes.
+  [[ $(<"$CHECKOUT/ups") == $'2 --disk\n \n \n \n2 ' ]]
   rm "$CHECKOUT/ups"
   has_tests tests/test_unit.py 'def test_one(): pass'
   run_tests unit bats
   [[ $status -eq 0 && ! -e $CHECKOUT/ups ]]
 }
 
+@test "test: cluster tests run in two lanes at once, after those that must be alone, and not in each other's repositories" {
+  has_lanes 'assert not (here / "one").exists() and not (here / "two").exists()' \
+    '(here / "one").touch(); until("two"); assert os.environ["WOMM_TEST_PREFIX"] == "registry/first/"' \
+    '(here / "two").touch(); until("one"); assert os.environ["WOMM_TEST_PREFIX"] == "registry/"'
+  run_tests cluster
+  [[ $status -eq 0 && ${lines[-1]} == '3 passed, 0 failed' ]]
+}
+
+@test "test: what the second lane said is printed, and its failures count" {
+  has_lanes pass pass 'assert "told" == 1'
+  run_tests cluster
+  [[ $status -eq 1 && $output == *"AssertionError: assert 'told' == 1"* ]]
+  [[ $output == *$'\nFAILED tests.cluster.test_cluster.test_second\ncluster: 2 passed, 1 failed\n2 passed, 1 failed' ]]
+}
+
+@test "test: a lane of which nothing ran fails the run" {
+  has_tests tests/cluster/test_cluster.py 'import pytest' '@pytest.mark.alone("")' 'def test_alone(): pass' 'def test_first(): pass'
+  run_tests cluster
+  [[ $status -eq 1 && ${lines[-2]} == 'cluster: 2 passed, 1 failed (no tests ran, exit status 5)' ]]
+}
+
+@test "test: cluster tests that are chosen, or on a cluster of the caller's, run one after the other" {
+  has_lanes pass '(here / "one").touch()' 'assert (here / "one").exists()'
+  run_tests cluster -- -k 'first or second'
+  [[ $status -eq 0 && ${lines[-1]} == '2 passed, 0 failed' ]]
+  printf '#!/bin/sh\n' >"$CHECKOUT/bin/kubectl"
+  cp "$CHECKOUT/bin/kubectl" "$CHECKOUT/bin/docker"
+  chmod +x "$CHECKOUT"/bin/{kubectl,docker}
+  rm "$CHECKOUT/tests/cluster/one"
+  WOMM_KUBE_CONTEXT=mine WOMM_TEST_PREFIX=p/ run_tests cluster
+  [[ $status -eq 0 && ${lines[-1]} == '3 passed, 0 failed' ]]
+}
+
+@test "test: the second lane ends with the run" {
+  has_lanes pass \
+    'until("two"); os.kill(int(pathlib.Path(f"/proc/{os.getppid()}/stat").read_text().split()[3]), signal.SIGINT)' \
+    '(here / "two").write_text(str(os.getpid())); time.sleep(600)'
+  run_tests cluster
+  [[ $status -eq 130 && $output == *'test: interrupted'* && ! -e /proc/$(<"$CHECKOUT/tests/cluster/two") ]]
+}
+
 @test "test: the first kind fails and the others run all the same" {
   has_tests tests/test_unit.py 'def test_one(): assert False' 'def test_two(): pass'
   run_tests
   [[ $status -eq 1 ]]
-  [[ ${lines[-4]} == 'unit: 1 passed, 1 failed' ]]
-  [[ ${lines[-1]} == '5 passed, 1 failed' ]]
+  [[ ${lines[-5]} == 'unit: 1 passed, 1 failed' ]]
+  [[ ${lines[-1]} == '8 passed, 1 failed' ]]
 }
 
 @test "test: a failing bats test is counted" {
@@ -133,12 +185,13 @@ UP
   [[ ${lines[-2]} == 'bats: 1 passed, 1 failed (exit status 3)' ]]
 }
 
-@test "test: a sandbox that does not come up is one failure, and the other kinds count" {
+@test "test: a sandbox that does not come up is one failure of each kind, and the other kinds count" {
   printf '#!/bin/sh\nexit 4\n' >"$CHECKOUT/sandbox/up"
   run_tests
   [[ $status -eq 1 ]]
-  [[ ${lines[-2]} == 'cluster: 0 passed, 1 failed (no report, exit status 4)' ]]
-  [[ ${lines[-1]} == '5 passed, 1 failed' ]]
+  [[ ${lines[-3]} == 'cluster: 0 passed, 1 failed (no report, exit status 4)' ]]
+  [[ ${lines[-2]} == 'nfs: 0 passed, 1 failed (no report, exit status 4)' ]]
+  [[ ${lines[-1]} == '5 passed, 2 failed' ]]
 }
 
 @test "test: an environment of the sandbox that can't be had is a failure" {

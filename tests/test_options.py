@@ -234,6 +234,22 @@ def test_selectors_and_tolerations_may_be_repeated() -> None:
     assert options.workers.tolerations == ("t", "x.io/gpu")
 
 
+def test_selectors_and_tolerations_come_from_the_environment_where_no_option_says_them() -> None:
+    said = {"WOMM_KUBE_NODE_SELECTOR": "a=b  x.io/y=", "WOMM_KUBE_TOLERATION": "t x.io/gpu"}
+    workers = understand("--kube-pods 1 -- x", **said).workers
+    assert (workers.node_selector, workers.tolerations) == ({"a": "b", "x.io/y": ""}, ("t", "x.io/gpu"))
+    workers = understand("--kube-pods 1 --kube-node-selector c=d --kube-toleration u -- x", **said).workers
+    assert (workers.node_selector, workers.tolerations) == ({"c": "d"}, ("u",))
+    workers = understand("--kube-pods 1 -- x", WOMM_KUBE_NODE_SELECTOR="", WOMM_KUBE_TOLERATION=" ").workers
+    assert (workers.node_selector, workers.tolerations) == ({}, ())
+
+
+def test_a_bad_label_of_the_environment_is_refused() -> None:
+    # It is the variable that is to be mended.
+    for name, text in (("WOMM_KUBE_NODE_SELECTOR", "a"), ("WOMM_KUBE_TOLERATION", "/")):
+        assert refusal("--kube-pods 1 -- x", **{name: text}).message.startswith(name)
+
+
 @pytest.mark.parametrize(
     "text",
     ["a", "=b", "a=b c", "a b=c", "a=$(x)", "/a=b", "a/=b", "a=-b", "a=b-", f"a={'x' * 64}", "a=b\n", "ä=b"],

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from contextlib import ExitStack
+
 from womm import signals
 from womm.complaints import Forbidden
+from womm.errors import WommError
 from womm.kubectl import Kube
 from womm.manifests import TaskSpec, task_manifest
 from womm.output import progress
@@ -14,23 +19,35 @@ from womm.runs import Run
 _TOLERANT = ("--ignore-not-found", "-o", "name")
 # Seconds that a deleted deployment's pods are waited for: at the end of a run, and of an interrupted one.
 _FAREWELL, _SHORT_FAREWELL = 5, 1
+# Seconds for the answer whether anything counts the namespace's pods.
+_ASKING = 8.0
 
 
-def create(kube: Kube, run: Run, spec: TaskSpec) -> None:
-    """Create the task's objects; the run's end deletes them, and waits a little for the end of the pods."""
+def create(kube: Kube, run: Run, spec: TaskSpec, undo: ExitStack) -> None:
+    """Create the task's objects; the run's end deletes them, and waits a little for pods that a quota counts.
+
+    `undo` is run before the run's own end.
+    """
     deployment = f"deployment.apps/{spec.name}"
     created: list[str] = []
+    farewell = _Farewell(kube, spec)
+
+    def ask() -> None:
+        if deployment in created:
+            farewell.ask()
 
     def tell() -> None:
         if deployment in created:
             progress(f'deployment.apps "{spec.name}" deleted')
-            _see_pods_off(kube, spec)
+            farewell.say()
 
     if spec.share is not None:
         # Not waited for: that would take the right to list the namespace's secrets.
         run.undo_later(kube.argv("delete", f"secret/{spec.name}", *_TOLERANT, "--wait=false"))
     delete = kube.argv("delete", deployment, *_TOLERANT)
     run.undo_later(delete, tell)
+    # Beside the deletion: before the first job, every kubectl counts.
+    undo.callback(ask)
     run.write("task.yaml", task_manifest(spec).encode())
     try:
         # Marked as the run's: were womm killed now, this would create after its keeper has deleted.
@@ -43,11 +60,34 @@ def create(kube: Kube, run: Run, spec: TaskSpec) -> None:
     progress(f"{deployment} created")
 
 
-def _see_pods_off(kube: Kube, spec: TaskSpec) -> None:
-    # They end in any case, in Kubernetes' own time (on a node that is gone it has no end, and the kubelet of
-    # 1.20 tells of a pod's end every 10 s). Their jobs have ended. But whoever calls womm again at once would
-    # find them in the namespace's quota.
-    seconds = _SHORT_FAREWELL if signals.received() else _FAREWELL
-    ours = ("pods", "-l", f"womm.dev/task={spec.id}")
-    argv = kube.argv("wait", "--for=delete", *ours, f"--timeout={seconds}s")
-    attempt(argv, detached=True, patience=2 * seconds)
+class _Farewell:
+    """Sees a task's pods off where a quota counts them: who calls womm again at once would find them there.
+
+    Elsewhere nobody waits for them. They end in any case, in Kubernetes' own time (on a node that is gone it
+    has no end, and the kubelet of 1.20 tells of a pod's end every 10 s), and their jobs have ended.
+    """
+
+    def __init__(self, kube: Kube, spec: TaskSpec) -> None:
+        self._kube, self._spec = kube, spec
+        self._counted = True
+        self._asking = threading.Thread(target=self._ask, name="quota", daemon=True)
+
+    def ask(self) -> None:
+        """Begin to find out whether a quota counts the pods."""
+        self._asking.start()
+
+    def say(self) -> None:
+        """Wait for the end of the pods, for a while, if a quota counts them."""
+        self._asking.join()
+        if self._counted:
+            seconds = _SHORT_FAREWELL if signals.received() else _FAREWELL
+            ours = ("pods", "-l", f"womm.dev/task={self._spec.id}")
+            argv = self._kube.argv("wait", "--for=delete", *ours, f"--timeout={seconds}s")
+            attempt(argv, detached=True, patience=2 * seconds)
+
+    def _ask(self) -> None:
+        # Who may not look may have one: a second's wait costs less than a next run that finds no room.
+        with contextlib.suppress(OSError, WommError):
+            argv = self._kube.argv("get", "resourcequotas", "-o", "name")
+            done = attempt(argv, detached=True, patience=_ASKING)
+            self._counted = done.status != 0 or bool(done.stdout.strip())

@@ -22,7 +22,7 @@ _LEAST_MEMORY = 8_000_000
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 _NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
-_LABEL = re.compile(rf"([a-z0-9.-]{{1,253}}/)?{_NAME}")
+_KEY = re.compile(rf"([a-z0-9.-]{{1,253}}/)?{_NAME}")
 
 
 @dataclass(frozen=True)
@@ -133,24 +133,39 @@ def networks(text: str) -> tuple[str, ...]:
     return found
 
 
-def selector(text: str) -> tuple[str, str]:
-    """The label that --kube-node-selector was given: key and value."""
+def node_selector(given: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """The labels that --kube-node-selector was given, or their default: values by keys."""
+    name, texts = _said_all("--kube-node-selector", given, "WOMM_KUBE_NODE_SELECTOR", environ)
+    return dict(_selector(name, text) for text in texts)
+
+
+def tolerations(given: Sequence[str], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys that --kube-toleration was given, or their default."""
+    name, keys = _said_all("--kube-toleration", given, "WOMM_KUBE_TOLERATION", environ)
+    return tuple(_label(name, key) for key in keys)
+
+
+def _said_all(
+    option: str, given: Sequence[str], variable: str, environ: Mapping[str, str]
+) -> tuple[str, Sequence[str]]:
+    # What says the values, and the values; a variable has blanks between them.
+    if given:
+        return option, given
+    return variable, environ.get(variable, "").split()
+
+
+def _selector(name: str, text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise WommError(
-            f"--kube-node-selector takes KEY=VALUE, not {text!r}", "see kubectl get nodes --show-labels"
-        )
-    label("--kube-node-selector", key)
+        raise WommError(f"{name} takes KEY=VALUE, not {text!r}", "see kubectl get nodes --show-labels")
+    _label(name, key)
     if value and not re.fullmatch(_NAME, value):
-        raise WommError(
-            f"--kube-node-selector: {value!r} is no label's value", "see kubectl get nodes --show-labels"
-        )
+        raise WommError(f"{name}: {value!r} is no label's value", "see kubectl get nodes --show-labels")
     return key, value
 
 
-def label(name: str, key: str) -> str:
-    """The key of a label that option `name` was given."""
-    if not _LABEL.fullmatch(key):
+def _label(name: str, key: str) -> str:
+    if not _KEY.fullmatch(key):
         raise WommError(
             f"{name}: {key!r} is no label's key", "letters, digits, '-', '_', '.', and a prefix/ maybe"
         )

@@ -145,7 +145,7 @@ def start(
     with signals.held():
         follower.start()
         undo.callback(follower.stop)
-    create(here.kube, run_, spec)
+    create(here.kube, run_, spec, undo)
     follower.wait_for_pod(workers.pending_timeout)
     # Not before: until a pod takes jobs every kubectl counts.
     with signals.held():

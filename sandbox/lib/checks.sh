@@ -6,6 +6,7 @@ ports_of() {
   case $1 in
     etcd) echo 127.0.0.1:2379 127.0.0.1:2380 ;;
     registry) echo 127.0.0.1:5000 ;;
+    node2-registry) echo "$BRIDGE_IP:5000" ;;
     apiserver) echo "$BRIDGE_IP:6443" ;;
     controller-manager) echo 127.0.0.1:10257 ;;
     scheduler) echo 127.0.0.1:10259 ;;
@@ -63,12 +64,14 @@ free_disk() {
   df -Pm "$directory" | awk 'NR == 2 {print $4}'
 }
 
-# check_room: exit 1 with the reason if memory or disk are too little: more is needed if $1 is "build".
+# check_room: exit 1 with the reason if memory or disk are too little for $1: run, build, or node2.
 # WOMM_SANDBOX_MIN_MEMORY_MIB and WOMM_SANDBOX_MIN_DISK_MIB replace what was measured.
 check_room() {
   local memory=2048 disk=4096 for_what="to run" have directory
   if [[ $1 == build ]]; then
     memory=4096 disk=12288 for_what="to build Kubernetes and run it"
+  elif [[ $1 == node2 ]]; then
+    memory=2048 disk=2048 for_what="for the second node"
   fi
   memory=${WOMM_SANDBOX_MIN_MEMORY_MIB:-$memory}
   disk=${WOMM_SANDBOX_MIN_DISK_MIB:-$disk}

@@ -17,6 +17,17 @@ BRIDGE=wommbr0
 BRIDGE_IP=10.88.0.1
 POD_NET=10.88.0.0/16
 POD_HALVES=(10.88.0.0/17 10.88.128.0/17)
+# The second node has a slice of the same network, beyond the first one's last address for a pod.
+LAST_POD=10.88.239.255
+NODE2=node2
+NODE2_IP=10.88.250.2
+NODE2_PODS=(10.88.251.2 10.88.251.250)
+NODE2_TAP=wommtap2
+NODE2_MEMORY_MIB=3072
+NODE2_LOGS=(containerd kubelet kube-proxy)
+# Its label, and its taint: nothing comes there unasked.
+NODE2_KEY=womm.dev/sandbox-node
+NODE2_VALUE=nfs
 SERVICE_NET=10.96.0.0/16
 API=https://$BRIDGE_IP:6443
 DOCKER_BRIDGE=wommdock0
@@ -34,6 +45,8 @@ PAUSE_IMAGE=localhost/womm-sandbox/pause:1
 
 # In the order they start; down stops them in the opposite order.
 PARTS=(etcd registry docker-containerd dockerd containerd apiserver controller-manager scheduler kubelet kube-proxy)
+# The second node's (NODES=2).
+NODE2_PARTS=(node2-registry node2)
 
 # Tools of the system come first: a pyenv shim or a wrapper of the user's must not stand in for them.
 export PATH=/usr/local/sbin:/usr/sbin:/sbin:$PATH

@@ -52,6 +52,8 @@ healthy() {
   case $1 in
     etcd) answers http://127.0.0.1:2379/health ;;
     registry) answers http://127.0.0.1:5000/v2/ ;;
+    node2-registry) answers "http://$BRIDGE_IP:5000/v2/" ;;
+    node2) node_ready "$NODE2" && answers "http://$NODE2_IP:10256/healthz" ;;
     docker-containerd) timeout 5 ctr --address "$RUN/docker-containerd.sock" version >/dev/null ;;
     dockerd) curl -sf -o /dev/null -m 5 --unix-socket "$DOCKER_SOCKET" http://docker/_ping ;;
     containerd) timeout 5 ctr --address "$RUNTIME_SOCKET" version >/dev/null ;;
@@ -64,9 +66,9 @@ healthy() {
   esac
 }
 
-# node_ready: exit 0 if the node is Ready.
+# node_ready: exit 0 if the node $1 is Ready (the first one, unless told).
 node_ready() {
-  [[ $(kube get node "$NODE" --request-timeout=5s \
+  [[ $(kube get node "${1:-$NODE}" --request-timeout=5s \
     -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null) == True ]]
 }
 

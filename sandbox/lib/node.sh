@@ -33,8 +33,8 @@ END
   cat >"$STATE/cni-config/10-womm-sandbox.conflist" <<END
 {"cniVersion": "0.4.0", "name": "womm-sandbox", "plugins": [
   {"type": "bridge", "bridge": "$BRIDGE", "isGateway": true, "hairpinMode": true,
-   "ipam": {"type": "host-local", "dataDir": "$STATE/cni", "ranges": [[{"subnet": "$POD_NET"}]],
-            "routes": [{"dst": "0.0.0.0/0"}]}},
+   "ipam": {"type": "host-local", "dataDir": "$STATE/cni", "routes": [{"dst": "0.0.0.0/0"}],
+            "ranges": [[{"subnet": "$POD_NET", "rangeEnd": "$LAST_POD"}]]}},
   {"type": "portmap", "capabilities": {"portMappings": true}, "conditionsV4": ["-d", "$BRIDGE_IP"]}]}
 END
   launch containerd containerd --config "$STATE/containerd.toml"
@@ -61,31 +61,29 @@ place_pod_logs() {
   mount --bind "$STATE/pod-logs" "$POD_LOGS"
 }
 
-# start_kubelet: images are never collected and pods never evicted for want of disk: the disk is the user's, and
-# how full it is says nothing of the sandbox.
-start_kubelet() {
+# kubelet_config: print the configuration of a kubelet that listens on the address $1, has its certificates in the
+# directory $2 and plugins below $3. Images are never collected and pods never evicted for want of disk: the disk is the
+# user's, and how full it is says nothing of the sandbox.
+kubelet_config() {
   local dns
-  version_flags
   # There is no cluster DNS. Without a server here each pod would get a warning event; with the machine's own
   # pods resolve what the machine does.
   dns=$(name_server)
-  mkdir -p "$STATE/kubelet" "$STATE/volume-plugins"
-  place_pod_logs
-  cat >"$STATE/kubelet.yaml" <<END
+  cat <<END
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
-address: $BRIDGE_IP
+address: $1
 healthzBindAddress: 127.0.0.1
-authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: $PKI/ca.crt}}
+authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: $2/ca.crt}}
 authorization: {mode: Webhook}
-tlsCertFile: $PKI/kubelet-server.crt
-tlsPrivateKeyFile: $PKI/kubelet-server.key
+tlsCertFile: $2/kubelet-server.crt
+tlsPrivateKeyFile: $2/kubelet-server.key
 cgroupDriver: cgroupfs
 failSwapOn: false
 $KUBELET_CONFIG
 clusterDNS: [${dns:+"\"$dns\""}]
 clusterDomain: cluster.local
-volumePluginDir: $STATE/volume-plugins
+volumePluginDir: $3/volume-plugins
 maxPods: 250
 serializeImagePulls: false
 registryPullQPS: 0
@@ -96,28 +94,42 @@ imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 evictionHard: {memory.available: 100Mi, nodefs.available: 0%, imagefs.available: 0%, nodefs.inodesFree: 0%}
 END
+}
+
+# start_kubelet: the first node's.
+start_kubelet() {
+  version_flags
+  mkdir -p "$STATE/kubelet" "$STATE/volume-plugins"
+  place_pod_logs
+  kubelet_config "$BRIDGE_IP" "$PKI" "$STATE" >"$STATE/kubelet.yaml"
   launch kubelet "$(programs)/kubelet" --kubeconfig="$PKI/kubelet.kubeconfig" --config="$STATE/kubelet.yaml" \
     --container-runtime-endpoint="unix://$RUNTIME_SOCKET" --root-dir="$STATE/kubelet" \
     --cert-dir="$STATE/kubelet/pki" --hostname-override="$NODE" --node-ip="$BRIDGE_IP" "${KUBELET_FLAGS[@]}"
 }
 
-# start_kube-proxy: services by iptables; node ports on the bridge alone. The machine's settings for connection
+# proxy_config: print the configuration of the kube-proxy of node $1 with the kubeconfig $2, node ports on the address
+# $3, and its health on $4. Services by iptables; node ports on the bridge alone. The machine's settings for connection
 # tracking stay as they are (0).
-start_kube-proxy() {
-  version_flags
-  cat >"$STATE/kube-proxy.yaml" <<END
+proxy_config() {
+  cat <<END
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
-clientConnection: {kubeconfig: $PKI/proxy.kubeconfig}
-hostnameOverride: $NODE
+clientConnection: {kubeconfig: $2}
+hostnameOverride: $1
 mode: iptables
 clusterCIDR: $POD_NET
-bindAddress: $BRIDGE_IP
-healthzBindAddress: 127.0.0.1:10256
+bindAddress: $3
+healthzBindAddress: $4:10256
 metricsBindAddress: 127.0.0.1:10249
-nodePortAddresses: [$BRIDGE_IP/32]
+nodePortAddresses: [$3/32]
 $PROXY_CONFIG
 conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
 END
+}
+
+# start_kube-proxy: the first node's.
+start_kube-proxy() {
+  version_flags
+  proxy_config "$NODE" "$PKI/proxy.kubeconfig" "$BRIDGE_IP" 127.0.0.1 >"$STATE/kube-proxy.yaml"
   launch kube-proxy "$(programs)/kube-proxy" --config="$STATE/kube-proxy.yaml"
 }

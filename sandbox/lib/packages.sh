@@ -8,13 +8,14 @@ POLICY_MARK='# made by the womm sandbox while it installs packages'
 # needed_packages: print the packages that are not installed yet.
 needed_packages() {
   # shellcheck disable=SC2016 # dpkg's variables, not the shell's
-  local format='${Package} ${db:Status-Abbrev}\n' name status build=()
+  local format='${Package} ${db:Status-Abbrev}\n' name status more=()
   local -A have=()
   while read -r name status; do
     [[ $status != ii* ]] || have[$name]=1
   done < <(dpkg-query -W -f "$format")
-  if $CHOSEN && from_debian && ! programs_built; then build=(golang-1.19-go dpkg-dev make rsync); fi
-  for name in "${build[@]}" docker.io podman docker-registry etcd-server containerd runc containernetworking-plugins \
+  if $CHOSEN && from_debian && ! programs_built; then more=(golang-1.19-go dpkg-dev make rsync); fi
+  if two_nodes; then more+=(qemu-system-x86 e2fsprogs); fi
+  for name in "${more[@]}" docker.io podman docker-registry etcd-server containerd runc containernetworking-plugins \
     debootstrap iptables iproute2 openssl curl ca-certificates jq procps util-linux; do
     [[ -n ${have[$name]:-} ]] || printf '%s\n' "$name"
   done

@@ -88,7 +88,7 @@ empty_docker() {
 
 # stop_everything: end all parts, all containers, all shims.
 stop_everything() {
-  stop_all kubelet kube-proxy scheduler controller-manager apiserver etcd containerd
+  stop_all "${NODE2_PARTS[@]}" kubelet kube-proxy scheduler controller-manager apiserver etcd containerd
   eventually 20 kill_contained || die "processes of containers cannot be ended: $(contained | xargs)"
   eventually 20 kill_shims || die "containerd's shims cannot be ended: $(shims | xargs)"
   empty_docker
@@ -109,10 +109,10 @@ unmount() {
   [[ -z $path ]] || die "$path cannot be unmounted"
 }
 
-# our_devices: print the names of our bridges, with those of networks that people made with our Docker engine:
+# our_devices: print the names of our bridges and the second node's device, with those of networks that people made with our Docker engine:
 # they are left if it was killed.
 our_devices() {
-  printf '%s\n' "$BRIDGE" "$DOCKER_BRIDGE"
+  printf '%s\n' "$NODE2_TAP" "$BRIDGE" "$DOCKER_BRIDGE"
   ! own_docker || grep -aoshE 'br-[0-9a-f]{12}' "$STATE/docker/network/files/local-kv.db" | sort -u || :
 }
 
@@ -122,7 +122,7 @@ our_addresses() {
     grep -o '[0-9.]\{7,\}' | sort -u || :
 }
 
-# remove_devices: remove our bridges and the ends of pods' and containers' cables in them.
+# remove_devices: remove our devices and the ends of pods' and containers' cables in them.
 remove_devices() {
   local device end
   our_devices | while IFS= read -r device; do

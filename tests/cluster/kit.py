@@ -22,6 +22,13 @@ PREFIX = os.environ.get("WOMM_TEST_PREFIX", "localhost:5000/")
 LOAD = os.environ.get("WOMM_TEST_LOAD", "")
 #: womm's options that say how the nodes get images: from a registry, or by a command that brings them there.
 IMAGES = ("--load", LOAD) if LOAD else ("--prefix", PREFIX)
+#: The variables that bring womm's tasks to the sandbox's second node; none if it isn't up. They are out of
+#: the environment of the tests: those that are not about that node have the first one.
+NODE2 = {
+    name: os.environ.pop(name)
+    for name in ("WOMM_KUBE_NODE_SELECTOR", "WOMM_KUBE_TOLERATION")
+    if "WOMM_SANDBOX_REGISTRY" in os.environ and name in os.environ
+}
 #: Where docker listens.
 DOCKER_SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
 #: In the environment of whatever a test starts, with a value of its own: what outlives it is found.
@@ -379,3 +386,18 @@ def new_namespace(name: str, server_image: str = "", labels: Sequence[str] = ())
         yield namespace
     finally:
         kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@contextmanager
+def rule(namespace: str, kind: str, **spec: object) -> Iterator[None]:
+    """An object that limits the namespace, for as long as the context lasts."""
+    new = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "limits"}, "spec": spec}
+    place = ("--namespace", namespace)
+    kubectl(*place, "create", "-f", "-", stdin=json.dumps(new))
+    try:
+        if kind == "ResourceQuota":
+            used = (*place, "get", "resourcequota", "limits", "-o", "jsonpath={.status.used}")
+            eventually(lambda: kubectl(*used))
+        yield
+    finally:
+        kubectl(*place, "delete", kind, "limits")

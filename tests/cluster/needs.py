@@ -2,8 +2,12 @@
 
 A test says what it needs by a marker: `kubernetes("1.25")` the least version, `sandbox("why")` the sandbox
 itself, as its processes, its registry or its Docker engine, `registry("why")` one that docker pushes to and
-the nodes pull from (with WOMM_TEST_LOAD there is none). Who asks for the register needs a cluster whose pods
-reach this machine.
+the nodes pull from (with WOMM_TEST_LOAD there is none), `node2` the sandbox's second node (NODES=2), with an
+NFS client. Who asks for the register needs a cluster whose pods reach this machine.
+
+Two markers more say what may run beside it, to tools/test, which runs a whole suite in two lanes at once:
+`alone("why")` nothing, `second("why")` what has no such marker. What two tests can't use at a time must be in
+one lane.
 """
 
 from __future__ import annotations
@@ -14,12 +18,15 @@ import re
 from collections.abc import Callable
 
 import pytest
-from kit import LOAD, good
+from kit import LOAD, NODE2, good
 
 MARKERS = (
     "kubernetes(version): the test needs this version of Kubernetes, such as 1.25, or a later one",
     "sandbox(why): the test needs the sandbox and runs on no other cluster",
     "registry(why): the test needs a registry that nodes pull from",
+    "node2: the test needs the sandbox's second node",
+    "alone(why): tools/test runs the test while no other runs",
+    "second(why): tools/test runs the test in the second of two lanes",
 )
 #: Whether the cluster is the sandbox; else it is one of the caller's own, by WOMM_KUBE_CONTEXT.
 ON_SANDBOX = "WOMM_SANDBOX_REGISTRY" in os.environ
@@ -45,6 +52,8 @@ def lacking(item: pytest.Item, version: Callable[[], str]) -> str:
             return f"needs the sandbox: {marker.args[0]}"
         if "register" in getattr(item, "fixturenames", ()) and "WOMM_TEST_HOST" not in os.environ:
             return "needs WOMM_TEST_HOST, the address of this machine that pods reach"
+    if item.get_closest_marker("node2") and not NODE2:
+        return "needs the sandbox's second node: NODES=2 make sandbox-up"
     if LOAD and (marker := item.get_closest_marker("registry")):
         return f"needs a registry, and WOMM_TEST_LOAD is in its place: {marker.args[0]}"
     marker = item.get_closest_marker("kubernetes")

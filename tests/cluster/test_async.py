@@ -13,7 +13,11 @@ import pytest
 from kit import ROOT, Place, account, eventually, kubectl, may, names, objects
 from machine import STATE, is_alive
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("clean")]
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("clean"),
+    pytest.mark.second("both lanes are to take as long"),
+]
 
 # Long enough to be met at work, all of them in a few seconds.
 JOB = "sleep 0.3; echo {}; echo {} >&2"
@@ -124,6 +128,7 @@ def test_a_coordinator_that_is_deleted_costs_no_line_and_doubles_none(none: Plac
 
 
 @pytest.mark.sandbox("its API server is killed and started again")
+@pytest.mark.alone("others need the API server")
 def test_an_api_server_that_restarts_is_no_matter_to_a_task_or_to_who_follows_it(none: Place) -> None:
     task = begun(none, "--", "sleep 1; echo {}", stdin=lines(30))
     with none.started("logs", "-f", task) as logs:

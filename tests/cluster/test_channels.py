@@ -28,7 +28,11 @@ from kit import (
 from machine import STATE, is_alive
 from register import Register
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("clean")]
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("clean"),
+    pytest.mark.alone("how soon jobs end is measured, and the API server is killed"),
+]
 
 # Beside its main process, a job leaves one in the background, one in a session of its own, and one that
 # does not heed TERM.

@@ -14,7 +14,10 @@ from kit import PREFIX, Place, User, account, call, kubectl, objects
 from womm import __version__
 from womm.files import PACKAGE
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.second("the registry is asked for its images"),
+]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from kit import IMAGES, Done, Place, Running, eventually, good, keeper, kubectl, marked, names
+from kit import IMAGES, Done, Place, Running, eventually, good, keeper, kubectl, marked, names, rule
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("clean")]
 
@@ -107,7 +107,11 @@ def test_signals_again_and_again_do_not_stop_the_clean_up(eager: Place) -> None:
 
 
 def test_signals_while_a_run_finishes_change_nothing(none: Place) -> None:
-    with none.started("parallel", "--kube-pods", "1", "--", "echo", ":::", "done") as running:
+    # Where there is a quota, the end of the pods is waited for.
+    with (
+        rule(none.namespace, "ResourceQuota", hard={"pods": "10"}),
+        none.started("parallel", "--kube-pods", "1", "--", "echo", ":::", "done") as running,
+    ):
         running.until(lambda: any(" wait --for=delete" in line for line in marked(none.user.mark)))
         done = ended_soon(running, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
     assert (done.status, done.out) == (0, b"done\n")

@@ -13,7 +13,11 @@ import pytest
 from kit import Done, Place, eventually, good
 from test_shell import GONE, SIX_TIMES_SEVEN, in_front, size, typed
 
-pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("clean")]
+pytestmark = [
+    pytest.mark.timeout(240),
+    pytest.mark.usefixtures("clean"),
+    pytest.mark.second("which containers docker has left is looked at"),
+]
 
 #: What differs from one pod to another, is Kubernetes' or the task's own, or an empty trace of this machine.
 ELSEWHERE = re.compile(r"(HOSTNAME|KUBERNETES_\w+|WOMM_\w+)=|(?i:http_proxy)=$")

@@ -11,7 +11,10 @@ from bases import BUSYBOX, MINIMAL
 from dialogue import CLEAR, in_shell, reply, status, wizard
 from kit import PREFIX, Place, good
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.second("the registry is asked for its images"),
+]
 
 # As it works on a machine with neither systemd nor the right to raise limits. The machine's own network:
 # podman's is the sandbox's. The driver that works on every file system, and leaves nothing mounted; and

@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 from kit import ROOT, Done, User, call, kubectl, new_namespace
 
+pytestmark = pytest.mark.second(
+    "its commands name the registry, and its demo has one namespace with test_stranger's"
+)
+
 #: What sets the stage for the commands (this suite does that), and what the demo's own test runs.
 STAGE = ("make demo", "eval ", "make vendor")
 

@@ -11,26 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from kit import PREFIX, Done, Place, account, deliver, eventually, good, kubectl, new_namespace
+from kit import PREFIX, Done, Place, account, deliver, good, kubectl, new_namespace, rule
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("clean")]
 
 JOBS = ("--", "echo", ":::", "x")
-
-
-@contextmanager
-def rule(namespace: str, kind: str, **spec: object) -> Iterator[None]:
-    """An object that limits the namespace, for as long as the context lasts."""
-    new = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "limits"}, "spec": spec}
-    place = ("--namespace", namespace)
-    kubectl(*place, "create", "-f", "-", stdin=json.dumps(new))
-    try:
-        if kind == "ResourceQuota":
-            used = (*place, "get", "resourcequota", "limits", "-o", "jsonpath={.status.used}")
-            eventually(lambda: kubectl(*used))
-        yield
-    finally:
-        kubectl(*place, "delete", kind, "limits")
 
 
 def error(done: Done) -> tuple[str, str]:
@@ -97,6 +82,15 @@ def test_fewer_pods_than_were_asked_for_do_the_jobs_and_it_is_told(none: Place) 
         run.until(lambda: b"here" in run.out)
         run.until(lambda: "womm: 1 of 3 pods: the cluster refuses more: exceeded quota: limits" in run.err)
         assert run.interrupt(signal.SIGINT).status == 130
+
+
+def test_a_run_after_a_run_finds_its_pods_gone_from_the_quota(none: Place) -> None:
+    # The file server is a pod, too: there is room for one of a task's.
+    with rule(none.namespace, "ResourceQuota", hard={"pods": "2"}):
+        for _ in range(2):
+            done = none.parallel(*JOBS)
+            assert (done.status, done.out) == (0, b"x\n")
+            assert "exceeded quota" not in done.messages
 
 
 def test_a_run_whose_quota_other_pods_use_up_says_so_at_once_and_goes_on_when_there_is_room(
@@ -172,6 +166,7 @@ def test_pods_that_cannot_be_scheduled_end_the_run_at_once_or_when_their_time_is
         assert none.left() == []
 
 
+@pytest.mark.alone("for others, too, the cluster has one node more")
 def test_a_taint_is_told_with_the_option_that_tolerates_it(none: Place) -> None:
     with tainted_node() as name:
         selector = ("--kube-node-selector", f"example.com/tainted={name}")

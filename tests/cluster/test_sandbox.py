@@ -20,7 +20,11 @@ from kit import eventually
 from machine import RUN, STATE, is_alive, machine, output, processes, rules
 
 SANDBOX = Path(__file__).resolve().parents[2] / "sandbox"
-pytestmark = [pytest.mark.timeout(900), pytest.mark.sandbox("it is taken down and up")]
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.sandbox("it is taken down and up"),
+    pytest.mark.alone("the sandbox is taken down and up"),
+]
 
 
 def script(name: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -94,7 +98,7 @@ def test_env_prints_exports_that_a_shell_can_use() -> None:
     assert done.stderr == ""
     assert all(line.startswith("export ") for line in done.stdout.splitlines())
     assert in_sandbox("command -v kubectl").startswith("/")
-    assert in_sandbox("kubectl get nodes -o name") == "node/womm-sandbox\n"
+    assert in_sandbox("kubectl get node womm-sandbox -o name") == "node/womm-sandbox\n"
     assert (
         in_sandbox("echo $WOMM_SANDBOX_REGISTRY$WOMM_KUBE_CPU$WOMM_KUBE_MEM") == "localhost:5000/100m64Mi\n"
     )
@@ -104,6 +108,22 @@ def test_env_prints_exports_that_a_shell_can_use() -> None:
 def test_a_second_env_adds_nothing_to_the_path() -> None:
     once = in_sandbox("echo $PATH")
     assert in_sandbox(f'eval "$({SANDBOX}/env)" && echo $PATH') == once
+
+
+@pytest.mark.node2
+def test_down_takes_the_second_node_along_and_up_brings_it_back_only_if_asked() -> None:
+    selector = "echo ${WOMM_KUBE_NODE_SELECTOR-none}"
+    assert "node2" in pids()
+    assert in_sandbox(selector) == "womm.dev/sandbox-node=nfs\n"
+    down()
+    assert processes() == {}
+    assert not Path("/sys/class/net/wommtap2").exists()
+    assert script("up", NODES="1").returncode == 0
+    assert "node2" not in pids()
+    assert in_sandbox(f'unset WOMM_KUBE_NODE_SELECTOR; eval "$({SANDBOX}/env)"; {selector}') == "none\n"
+    done = script("up", NODES="2")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^Node node2 .* is Ready", script("status").stdout, re.MULTILINE)
 
 
 def test_up_starts_again_what_died_and_leaves_the_rest() -> None:

@@ -18,7 +18,10 @@ from bases import BUSYBOX, MINIMAL
 from kit import DOCKER_SOCKET, IMAGES, LOAD, PREFIX, Place, User, call, eventually, good, objects
 from loading import loading, on_node
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.second("the registry is asked for its images"),
+]
 
 BASE = os.environ.get("WOMM_BASE_IMAGE", "")
 

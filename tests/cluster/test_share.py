@@ -13,7 +13,11 @@ from pathlib import Path
 import pytest
 from kit import IMAGES, Place, Running, call, good, kubectl, new_namespace, objects
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("clean")]
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("clean"),
+    pytest.mark.second("both lanes are to take as long"),
+]
 
 LISTING = r"""
 find . -mindepth 1 -type d -printf '%y %m %U:%G %P\0' | sort -z

@@ -17,7 +17,11 @@ import pytest
 from kit import Place, joblog, kubectl, pods
 from register import Register
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("clean")]
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("clean"),
+    pytest.mark.alone("how well slots are used is measured"),
+]
 
 # Seconds from a pod's container that runs to its first job; the goal is 1.5 on a machine that is not the
 # cluster, too.

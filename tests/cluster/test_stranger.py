@@ -12,7 +12,10 @@ import pytest
 from kit import PREFIX, ROOT, call, good, kubectl
 from loading import loading
 
-pytestmark = pytest.mark.sandbox("it plays the stranger's cluster")
+pytestmark = [
+    pytest.mark.sandbox("it plays the stranger's cluster"),
+    pytest.mark.second("its demo has one namespace with the README's"),
+]
 
 
 @pytest.fixture

@@ -14,7 +14,10 @@ from bases import BUSYBOX, MINIMAL
 from dialogue import BASE, left
 from kit import IMAGES, Place, User, eventually, good
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [
+    pytest.mark.timeout(400),
+    pytest.mark.second("which containers docker has left is looked at"),
+]
 
 DRIVER = Path(__file__).parent / "local_shell.py"
 #: The same with all that may be odd about a base.

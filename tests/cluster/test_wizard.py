@@ -26,7 +26,10 @@ from dialogue import (
 )
 from kit import DOCKER_SOCKET, IMAGES, PREFIX, Place, good, kubectl
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.second("which containers docker has left is looked at"),
+]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -30,7 +30,10 @@ from relay import relayed
 
 from womm.testbed.bed import container_name
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.second("which containers docker has left is looked at"),
+]
 
 
 @pytest.fixture(scope="module")

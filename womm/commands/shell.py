@@ -67,14 +67,14 @@ def make_parser() -> Parser:
         metavar="K=V",
         action="append",
         default=[],
-        help="only nodes with this label; may be repeated",
+        help="only nodes with this label; may be repeated (or WOMM_KUBE_NODE_SELECTOR)",
     )
     parser.add_argument(
         "--kube-toleration",
         metavar="KEY",
         action="append",
         default=[],
-        help="also nodes with a taint of this key; may be repeated",
+        help="also nodes with a taint of this key; may be repeated (or WOMM_KUBE_TOLERATION)",
     )
     parser.add_argument(
         "--transport",
@@ -105,8 +105,8 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         command=["shell", *separator, *command],
         cpu=values.cpu(options.kube_cpu, os.environ),
         memory=values.memory(options.kube_mem, os.environ),
-        node_selector=dict(values.selector(item) for item in options.kube_node_selector),
-        tolerations=tuple(values.label("--kube-toleration", key) for key in options.kube_toleration),
+        node_selector=values.node_selector(options.kube_node_selector, os.environ),
+        tolerations=values.tolerations(options.kube_toleration, os.environ),
         transport=values.transport(options.transport),
         pending_timeout=values.duration("--pending-timeout", options.pending_timeout, "5m"),
     )
