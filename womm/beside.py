@@ -92,6 +92,53 @@ def background(argv: Sequence[str], *, stdio: int | None = None, env: Mapping[st
     return Background(process, complaints)
 
 
+class Tied:
+    """Two programs that speak with each other alone: each one's stdout is the other's stdin.
+
+    `there` is listened to, and may be told to end by end(). `env` is added to our own, for both.
+    """
+
+    def __init__(self, here: Sequence[str], there: Sequence[str], *, env: Mapping[str, str]) -> None:
+        output.command(here, {})
+        output.command(there, {})
+        whole = {**os.environ, **env}
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - end() closes it
+        self._here = subprocess.Popen(
+            [tool(here[0]), *here[1:]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+            start_new_session=True,
+            env=whole,
+        )
+        assert self._here.stdin is not None
+        assert self._here.stdout is not None
+        # What one of them closes is to be an end for the other: we keep nothing of it open.
+        with self._here.stdin, self._here.stdout:
+            self._there = subprocess.Popen(
+                [tool(there[0]), *there[1:]],
+                stdin=self._here.stdout,
+                stdout=self._here.stdin,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                env=whole,
+            )
+
+    def lines(self) -> Iterator[str]:
+        """What `there` says on stderr, line by line, until it ends."""
+        assert self._there.stderr is not None
+        for line in self._there.stderr:
+            yield line.decode(errors="replace").rstrip("\n")
+
+    def end(self) -> str:
+        """End both, unless they have ended; return what `here` said on stderr (4 KiB of it)."""
+        for process in (self._there, self._here):
+            process.kill()
+            process.wait()
+        with self._complaints as file:
+            return os.pread(file.fileno(), _COMPLAINT, 0).decode(errors="replace").strip()
+
+
 class Keeper:
     """A program that waits for our end: told of it by end(), or by our death."""
 

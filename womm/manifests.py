@@ -51,11 +51,27 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Nfs:
+    """A share over NFS: who serves it, and where pods see it.
+
+    `address` is the NFS server's ClusterIP, `path` the export's name below the server's root (32 hexadecimal
+    digits), `directory` the path in the pods; `claim`: the PersistentVolumeClaim that stands for the server's
+    root, "" where the namespace lets pods mount it themselves.
+    """
+
+    address: str
+    path: str
+    directory: str
+    claim: str = ""
+
+
+@dataclass(frozen=True)
 class TaskSpec:
     """The worker pods of one task. `cpu` and `memory` are Kubernetes quantities.
 
     `cpu_limit` is empty where the namespace asks for none: idle cores are anybody's. `machine` tells whose
-    task it is (config.machine), `kind` what becomes of the directory: the share that setup chose.
+    task it is (config.machine), `kind` what becomes of the directory: the share that setup chose. There is a
+    `share` or `nfs`, or neither.
     """
 
     id: str
@@ -75,6 +91,7 @@ class TaskSpec:
     node_selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[str, ...] = ()
     share: Share | None = None
+    nfs: Nfs | None = None
     cpu_limit: str = ""
     pull_secret: str | None = None
 
