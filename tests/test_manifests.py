@@ -32,7 +32,7 @@ from womm.manifests import (
     task_manifest,
     user_role,
 )
-from womm.nfs import Keys, Nfs
+from womm.nfs import Keys, NfsServer
 
 GOLDEN = Path(__file__).parent / "golden"
 SHARE = Share("10.0.0.7", "registry.example.com/womm-server:1@sha256:ab", "s3cret", "/home/ann/work", "300Mi")
@@ -66,7 +66,7 @@ NFS = ServerSpec(
     image=SERVER.image,
     arch="amd64",
     size="50Gi",
-    nfs=Nfs(
+    nfs=NfsServer(
         "womm-nfs-team",
         "registry.example.com/womm-nfs:1@sha256:ef",
         Keys("CLIENT\n", "ssh-ed25519 AAAC client\n", "HOST\n", "ssh-ed25519 AAAH host\n"),

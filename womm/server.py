@@ -36,8 +36,7 @@ class Server:
     """A file server that is there: its pod, the Service's address, its image.
 
     `lasting`: its volume outlives the pod. `arch` is the architecture of its nodes, "" where none was said.
-    `nfs`: there is an NFS server behind it; `claim` is the PersistentVolumeClaim for that one's root, "" where
-    there is none.
+    `nfs`: there is an NFS server behind it; `claim` is the PersistentVolumeClaim for that one's root, or "".
     """
 
     pod: str

@@ -29,7 +29,8 @@ _KEY = re.compile(rf"([a-z0-9.-]{{1,253}}/)?{_NAME}")
 class Workers:
     """What a task asks of the cluster; `command` is only shown.
 
-    `cpu` and `memory` are of each pod, `lost_after` and `pending_timeout` are in seconds.
+    `cpu` and `memory` are of each pod, `lost_after`, `pending_timeout` and `fresh` in seconds. `fresh`:
+    how old what pods see of a lazy share may be, or None: as its link allows.
     """
 
     command: Sequence[str] = ()
@@ -40,6 +41,7 @@ class Workers:
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[str, ...] = ()
     lost_after: int = 30
+    fresh: int | None = None
     transport: str = "auto"
     pending_timeout: float = 300
 
@@ -51,6 +53,11 @@ def count(name: str, text: str, least: int = 1) -> int:
             f"{name} takes a whole number above {least - 1}, not {text!r}", f"for example {name} {least + 2}"
         )
     return int(text)
+
+
+def fresh(given: str | None) -> int | None:
+    """The seconds that --fresh was given."""
+    return None if given is None else count("--fresh", given)
 
 
 def duration(name: str, given: str | None, default: str) -> float:

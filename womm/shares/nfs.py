@@ -14,16 +14,17 @@ from womm.server import Server
 
 
 def plan(found: Server, directory: str) -> Nfs:
-    """What a task's pods are told of its share, but for the server's address; nothing is exported yet.
+    """What a task's pods are told of its share; nothing is exported yet.
 
-    Raises WommError where there is no NFS server.
+    Until the NFS server's address is asked for, the file server's stands in. Raises WommError where there is
+    no NFS server.
     """
     if not found.nfs:
         raise WommError(
             "this namespace has no NFS server any more",
             "`womm setup` again takes copies; or an administrator: `womm cluster-setup` without --no-nfs",
         )
-    return Nfs("", secrets.token_hex(16), directory, found.claim)
+    return Nfs(found.address, secrets.token_hex(16), directory, found.claim)
 
 
 @dataclass(frozen=True)
@@ -32,38 +33,38 @@ class Export:
 
     kube: Kube
     link: Link
-    task: str
     nfs: Nfs
     uid: int
     gid: int
 
     @property
-    def owner(self) -> tuple[str, str]:
-        """Uid and gid, as words."""
-        return str(self.uid), str(self.gid)
+    def task(self) -> str:
+        """The task's id."""
+        return self.link.run.task
+
+    @property
+    def words(self) -> tuple[str, str, str]:
+        """What every way of making it takes: its path, and whose it is."""
+        return self.nfs.path, str(self.uid), str(self.gid)
 
     def located(self) -> Nfs:
         """What pods are told, with the server's address. Raises WommError."""
-        return replace(self.nfs, address=self._ask("address").strip())
-
-    def publish(self, key: str) -> None:
-        """Have the snapshot that was pushed exported; the run's end takes it back, after the pods.
-
-        Raises WommError.
-        """
-        self.undo_later()
-        self._ask("publish", self.task, key, self.nfs.path, *self.owner)
+        done = self.link.ask(*server.nfs_script("address"))
+        if done.status != 0:
+            raise WommError(
+                f"the NFS server can't be used: {done.complaint}",
+                "try again; `womm setup --share eager --share-via copy` does without it",
+            )
+        return replace(self.nfs, address=done.text.strip())
 
     def undo_later(self) -> None:
         """Have the run's end take the export away: pods go before it."""
         close = server.nfs_script("close", self.task)
         self.link.run.undo_later(server.by_kubectl(self.kube, self.link.pod, close), last=True)
 
-    def _ask(self, verb: str, *words: str) -> str:
-        done = self.link.ask(*server.nfs_script(verb, *words))
-        if done.status != 0:
-            raise WommError(
-                f"the NFS server can't be used: {done.complaint}",
-                "try again; `womm setup --share-via copy` does without it",
-            )
-        return done.text
+    def argv(self, again: bool, *words: str) -> list[str]:
+        """What runs `words` in the file server; `again`: in the one that there is now. Raises WommError."""
+        if not again:
+            return self.link.argv(*words)
+        # The hub knows the first one alone.
+        return server.by_kubectl(self.kube, server.find(self.kube).pod, words)
