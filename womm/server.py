@@ -18,6 +18,8 @@ CONTAINER = "server"
 _SCRIPT = "/opt/womm/scripts/server-share"
 _TASK_SCRIPT = "/opt/womm/scripts/server-task"
 _NFS_SCRIPT = "/opt/womm/scripts/server-nfs"
+#: What there is to say of a namespace without NFS server.
+WITHOUT_NFS = "there is no NFS server, which lazy shares take (womm cluster-setup --no-nfs)"
 #: How its scripts end if they know nothing of a task.
 GONE = 3
 _LABEL = f"app.kubernetes.io/name={NAME}"

@@ -65,8 +65,9 @@ def create(kube: Kube, run: Run, spec: TaskSpec, undo: ExitStack) -> None:
 class _Farewell:
     """Sees a task's pods off where a quota counts them: who calls womm again at once would find them there.
 
-    And where they have mounted something: a node would wait for what is gone. Elsewhere nobody waits for them. They end in any case, in Kubernetes' own time (on a node that is gone it
-    has no end, and the kubelet of 1.20 tells of a pod's end every 10 s), and their jobs have ended.
+    And where they have mounted something: once that is gone, their node would wait for it. Elsewhere nobody
+    waits for them. They end in any case, in Kubernetes' own time (on a node that is gone it has no end, and
+    the kubelet of 1.20 tells of a pod's end every 10 s), and their jobs have ended.
     """
 
     def __init__(self, kube: Kube, spec: TaskSpec) -> None:

@@ -240,8 +240,8 @@ def _export(export: Export, begun: Begun, workers: Workers, undo: ExitStack) -> 
     view = kept.wait()
     if here.engine is not None:
         progress(
-            f"womm: {here.project.directory} is read as jobs need it (round trip: {view.round_trip * 1000:.0f} ms);"
-            f" what changes here is seen there within {view.age:.0f} s"
+            f"womm: {here.project.directory} is read as jobs need it (a round trip takes"
+            f" {view.round_trip * 1000:.0f} ms); what changes here is seen there within {view.age:.0f} s"
         )
     return located
 
