@@ -293,7 +293,8 @@ def _recorded(path: Path) -> tuple[str, list[list[list[str]]]]:
     # The kubeconfig; what is to be run, and what is to be run after it.
     try:
         recorded = json.loads((path / "undo").read_text())
-        return recorded["kubeconfig"], [recorded["undo"], recorded["last"]]
+        # A womm of an earlier commit has nothing that comes last.
+        return recorded["kubeconfig"], [recorded["undo"], recorded.get("last", [])]
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         # Not valid: the machine went down while it was written.
         return "", [[], []]

@@ -37,7 +37,8 @@ def make_parser() -> Parser:
         "--share",
         choices=answers.SHARES,
         help="how pods see this directory: as it is sent before the jobs begin (eager, the default; syncback:"
-        " what jobs change comes back), as it is here, each file when a job opens it (lazy), or not at all (none)",
+        " what jobs change comes back), as it is here, each file when a job opens it (lazy), or not at all"
+        " (none)",
     )
     parser.add_argument(
         "--share-via",

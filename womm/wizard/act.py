@@ -7,6 +7,7 @@ from functools import partial
 
 from womm import config, server
 from womm.config import AUTO, COPY, EAGER, LAZY, NFS, Project
+from womm.errors import WommError
 from womm.output import progress
 from womm.shares import probe
 from womm.shares.probe import Unusable
@@ -56,7 +57,7 @@ def _via(order: Order, project: Project) -> str:
     # By copy or over NFS: what the cluster can do, unless the user has said it. Raises WommError.
     if order.via != AUTO:
         return order.via
-    if project.share == EAGER and not server.wait_for(order.kube).nfs:
+    if project.share == EAGER and not _has_nfs(order):
         return COPY
     progress("womm: trying whether the nodes can mount over NFS; pods have copies otherwise")
     try:
@@ -67,6 +68,14 @@ def _via(order: Order, project: Project) -> str:
         progress(f"womm: each pod will have a copy of its own: {why.message}")
         return COPY
     return NFS
+
+
+def _has_nfs(order: Order) -> bool:
+    # What is not there yet, or can't be asked, is no reason not to be set up.
+    try:
+        return server.find(order.kube).nfs
+    except WommError:
+        return False
 
 
 def _has_container(order: Order) -> bool:
