@@ -32,7 +32,7 @@ from womm.manifests import (
     task_manifest,
     user_role,
 )
-from womm.nfs import Keys, Nfs
+from womm.nfs import Keys, NfsServer
 
 GOLDEN = Path(__file__).parent / "golden"
 SHARE = Share("10.0.0.7", "registry.example.com/womm-server:1@sha256:ab", "s3cret", "/home/ann/work", "300Mi")
@@ -66,7 +66,7 @@ NFS = ServerSpec(
     image=SERVER.image,
     arch="amd64",
     size="50Gi",
-    nfs=Nfs(
+    nfs=NfsServer(
         "womm-nfs-team",
         "registry.example.com/womm-nfs:1@sha256:ef",
         Keys("CLIENT\n", "ssh-ed25519 AAAC client\n", "HOST\n", "ssh-ed25519 AAAH host\n"),
@@ -576,6 +576,9 @@ def test_a_volume_for_restricted_pods_is_printed_once_the_address_is_known() -> 
     assert NFS.nfs is not None
     early = dataclasses.replace(NFS, nfs=dataclasses.replace(NFS.nfs, address=""))
     assert "kind: PersistentVolume\n" not in server_manifest(early)
+    # womm finds it by what the file server says.
+    told = [with_nfs("Deployment", "womm-server", one)["metadata"]["annotations"] for one in (NFS, early)]
+    assert told == [{"womm.dev/nfs": "true", "womm.dev/nfs-claim": "womm-nfs"}, {"womm.dev/nfs": "true"}]
 
 
 def test_policies_let_in_those_who_have_to_come_and_nobody_else() -> None:

@@ -16,7 +16,7 @@ from womm.tasks.detached import WORK
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from womm.nfs import Nfs
+    from womm.nfs import NfsServer
 
 #: Where the file server's rsyncd listens.
 SERVER_PORT = 8873
@@ -129,7 +129,7 @@ class ServerSpec:
     orphans_after: int = 600
     size: str = ""
     storage_class: str = ""
-    nfs: Nfs | None = None
+    nfs: NfsServer | None = None
 
 
 def quote(value: object) -> str:

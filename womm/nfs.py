@@ -38,7 +38,7 @@ class Keys:
 
 
 @dataclass(frozen=True)
-class Nfs:
+class NfsServer:
     """The NFS server of one namespace.
 
     `clients`: addresses that may mount beside the nodes' own. `pod_ranges`: the networks of the nodes' pods,

@@ -130,7 +130,7 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         storage_class=options.storage_class or "",
         nfs=None
         if keys is None
-        else nfs.Nfs(called, nfs_image, keys, clients, seen.pod_ranges, seen.tunnels, seen.address),
+        else nfs.NfsServer(called, nfs_image, keys, clients, seen.pod_ranges, seen.tunnels, seen.address),
     )
     data(server_manifest(spec))
     return 0
