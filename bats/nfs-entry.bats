@@ -64,6 +64,13 @@ begun() {
   eventually grep -q 'Clients = 192.0.2.1,192.0.2.3;' "$WOMM_ROOT/exports.d/a.conf"
 }
 
+@test "nfs-entry: those who are named may mount though the cluster does not answer" {
+  rm "$BED/nodes"
+  WOMM_CLIENTS=198.51.100.7 enter
+  eventually grep -q 'are not known' "$BED/log"
+  clients 198.51.100.7
+}
+
 @test "nfs-entry: while the cluster does not answer those who were known stay, and that is told once" {
   enter
   eventually clients 10.1.0.0,10.1.0.1,10.5.0.7,192.0.2.1
@@ -78,6 +85,13 @@ begun() {
   nodes address 'x;y' address 192.0.2.1 other 192.0.2.2 range 10.1.2.128/25 range fd00:1::/64
   enter
   eventually clients 192.0.2.1,fd00:1::,fd00:1::1
+}
+
+@test "nfs-entry: Ganesha takes nothing from the modes that jobs ask for" {
+  program ganesha.nfsd 'umask >"$BED/umask"; exec sleep 1000'
+  enter
+  eventually test -s "$BED/umask"
+  [[ $(<"$BED/umask") == 0000 ]]
 }
 
 @test "nfs-entry: Ganesha is started again when it dies" {

@@ -576,6 +576,9 @@ def test_a_volume_for_restricted_pods_is_printed_once_the_address_is_known() -> 
     assert NFS.nfs is not None
     early = dataclasses.replace(NFS, nfs=dataclasses.replace(NFS.nfs, address=""))
     assert "kind: PersistentVolume\n" not in server_manifest(early)
+    # womm finds it by what the file server says.
+    told = [with_nfs("Deployment", "womm-server", one)["metadata"]["annotations"] for one in (NFS, early)]
+    assert told == [{"womm.dev/nfs": "true", "womm.dev/nfs-claim": "womm-nfs"}, {"womm.dev/nfs": "true"}]
 
 
 def test_policies_let_in_those_who_have_to_come_and_nobody_else() -> None:
