@@ -147,6 +147,7 @@ class Channel:
             self.complaint = f"bug: {bug!r}"
             self._loop.call_exception_handler({"message": f"channel to {self.place.pod}", "exception": bug})
             self._detach(self._link)
+            self._changed()
             self._loop.call_later(self._dead_man + _MARGIN, self._give_up, self.complaint, False)
 
     def _give_up(self, reason: str, died: bool) -> None:
