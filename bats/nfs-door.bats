@@ -84,6 +84,20 @@ TABLE
   run ! grep CLIENT "$NFS_ROOT/exports.d/a.conf"
 }
 
+@test "nfs-door: where pods come under their node's address nothing is exported" {
+  received a "$WORK/tree"
+  export SSH_CONNECTION='192.0.2.2 4711 10.1.0.9 2222'
+  local said
+  for said in "publish a $ONE 1 1" "link a $ONE 1 1 auto" "probe $ONE"; do
+    run -6 door "$said"
+    [[ $output == *'hides pods behind the node 192.0.2.2:'* ]]
+  done
+  [[ -z $(ls "$NFS_ROOT/exports.d") && -z $(door list) ]]
+  # What is there can be ended.
+  door close a
+  SSH_CONNECTION='192.0.2.22 4711 10.1.0.9 2222' door probe "$ONE"
+}
+
 @test "nfs-door: two tasks have numbers of their own, and a third one none that is in use" {
   received a "$WORK/tree"
   received b "$WORK/tree"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
+from bases import BUSYBOX
 from kit import IMAGES, PREFIX, Done, Place, User, call, deliver, kubectl, new_namespace
 
 pytestmark = [pytest.mark.node2, pytest.mark.timeout(300)]
@@ -21,10 +22,18 @@ MINE, OTHERS = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 OWNER = (1501, 1502)
 #: Where the servers of all namespaces are.
 SYSTEM = "womm-system"
-#: An image with a client in user space.
-CLIENT = f"FROM {os.environ.get('WOMM_BASE_IMAGE', '')}\n" + (
-    "RUN apt-get -q update && apt-get -q -y --no-install-recommends install libnfs-utils\n"
-)
+#: A client in user space and a busybox, nothing else: what the second node has to pull is small.
+CLIENT = f"""\
+FROM {os.environ.get("WOMM_BASE_IMAGE", "")} AS whole
+RUN apt-get -q update && apt-get -q -y --no-install-recommends install libnfs-utils
+COPY busybox /small/bin/busybox
+RUN mkdir -p /small/mnt && cd /small \\
+ && cp --parents /usr/bin/nfs-cat /usr/bin/nfs-ls /lib64/ld-linux-*.so.2 \\
+  $(ldd /usr/bin/nfs-cat /usr/bin/nfs-ls | grep -o '/lib[^ ]*') . \\
+ && for name in sh cat sleep stat mkdir chmod; do ln -s busybox bin/$name; done
+FROM scratch
+COPY --from=whole /small/ /
+"""
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class Servers:
     def publish(self, task: str, path: str, content: str) -> None:
         """Export a directory with one file."""
         place = f"/srv/womm/shares/key/{task}"
-        self.files("sh", "-c", f"mkdir -p {place} && chmod 0755 {place} && cat >{place}/file", stdin=content)
+        self.files("sh", "-c", f"mkdir -p {place} && chmod 00755 {place} && cat >{place}/file", stdin=content)
         self.nfs("publish", task, "key", path, *map(str, OWNER))
 
     def inside(self, pod: str, *argv: str) -> Done:
@@ -102,7 +111,7 @@ def clients(servers: Servers, build: Callable[..., str]) -> Servers:
     `kernel`, on the second one, has MINE mounted.
     """
     image = f"{PREFIX}womm-test/libnfs:1"
-    call(["docker", "tag", build(CLIENT), image])
+    call(["docker", "tag", build(CLIENT, busybox=BUSYBOX), image])
     deliver(image)
     first = kubectl(
         "get", "nodes", "-l", "womm.dev/sandbox-node!=nfs", "-o", "jsonpath={.items[0].metadata.name}"
