@@ -237,6 +237,7 @@ def _export(export: Export, begun: Begun, workers: Workers, undo: ExitStack) -> 
         kept.start()
         undo.callback(kept.stop)
         undo.callback(run_.take_back)
+        undo.callback(kept.leave)
     view = kept.wait()
     if here.engine is not None:
         progress(

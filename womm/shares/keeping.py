@@ -73,12 +73,17 @@ class Keeping(threading.Thread):
             "try again; `womm setup --share eager --share-via copy` does without an NFS server",
         )
 
-    def stop(self) -> None:
-        """Let go."""
+    def leave(self) -> None:
+        """The task is over: what ends from now on is not begun again. What there is stays until stop()."""
         with self._changed:
             self._stopping = True
-            way = self._way
             self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Let go."""
+        self.leave()
+        with self._changed:
+            way = self._way
         if way is not None:
             way.kill()
         if self.is_alive():
