@@ -193,6 +193,22 @@ TABLE
   [[ -z $(door list) ]]
 }
 
+@test "nfs-door: a link is ended before Ganesha lets go of it, who would wait for one that hangs" {
+  sleep 1000 3>&- &
+  local link=$!
+  echo "lazy $ONE 1 1 7 1.1 1 links/b.1 $link" >"$NFS_ROOT/tasks/b"
+  : >"$NFS_ROOT/exports.d/b.conf"
+  kill -KILL "$(cat "$NFS_RUN/ganesha.pid")"
+  # shellcheck disable=SC2016 # that shell's variables
+  LINK=$link bash -c '
+    trap '\''[[ $(ps -o stat= -p "$LINK") == [!Z]* ]] || echo 2 >"$NFS_RUN/reread"'\'' HUP
+    echo $$ >"$NFS_RUN/ganesha.pid"
+    while true; do sleep 0.02; done' 3>&- &
+  eventually grep -qx "$!" "$NFS_RUN/ganesha.pid"
+  door close b
+  [[ -z $(door list) ]]
+}
+
 @test "nfs-door: a link to what is no SFTP server is refused" {
   run -1 door link a "$ONE" 1 1 auto <<<'SSH-2.0-something else'
   [[ $output == *'nfs-rtt: this is no SFTP server'* ]]
