@@ -9,19 +9,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import pytest
 from bases import BUSYBOX
-from kit import IMAGES, PREFIX, Done, Place, User, call, deliver, kubectl, new_namespace
+from kit import PREFIX, Done, User, call, deliver, kubectl
+from servers import OWNER, Servers, both_servers
 
 pytestmark = [pytest.mark.node2, pytest.mark.timeout(300)]
 
-#: The exports of two tasks, and who owns them.
+#: The exports of two tasks.
 MINE, OTHERS = "0123456789abcdef" * 2, "fedcba9876543210" * 2
-OWNER = (1501, 1502)
-#: Where the servers of all namespaces are.
-SYSTEM = "womm-system"
 #: A client in user space and a busybox, nothing else: what the second node has to pull is small.
 CLIENT = f"""\
 FROM {os.environ.get("WOMM_BASE_IMAGE", "")} AS whole
@@ -36,56 +33,13 @@ COPY --from=whole /small/ /
 """
 
 
-@dataclass(frozen=True)
-class Servers:
-    """Both servers of a namespace."""
-
-    namespace: str
-    address: str
-    pod: str
-
-    def files(self, *argv: str, stdin: str = "") -> Done:
-        """Run a program in the file server."""
-        where = ("--namespace", self.namespace, "exec", "-i", "deployment/womm-server", "--")
-        return call(["kubectl", *where, *argv], stdin=stdin.encode())
-
-    def nfs(self, *verb: str) -> str:
-        """Have server-nfs do something that has to succeed."""
-        done = self.files("/opt/womm/scripts/server-nfs", *verb)
-        assert done.status == 0, done.messages
-        return done.out.decode()
-
-    def publish(self, task: str, path: str, content: str) -> None:
-        """Export a directory with one file."""
-        place = f"/srv/womm/shares/key/{task}"
-        self.files("sh", "-c", f"mkdir -p {place} && chmod 00755 {place} && cat >{place}/file", stdin=content)
-        self.nfs("publish", task, "key", path, *map(str, OWNER))
-
-    def inside(self, pod: str, *argv: str) -> Done:
-        """Run a program in one of the clients."""
-        return call(["kubectl", "--namespace", self.namespace, "exec", pod, "--", *argv], limit=60)
-
-
 @pytest.fixture(scope="module")
 def servers(home: User) -> Iterator[Servers]:
-    """Both servers, as `womm cluster-setup` has them, with the exports of two tasks."""
-    with new_namespace("nfs-server") as namespace:
-        done = Place(home, namespace, home.root).womm("cluster-setup", "--build", *IMAGES)
-        assert done.status == 0, done.messages
-        called = f"womm-nfs-{namespace}"
-        try:
-            kubectl("apply", "-f", "-", stdin=done.out.decode())
-            for where, name in ((namespace, "womm-server"), (SYSTEM, called)):
-                kubectl("-n", where, "rollout", "status", f"deployment/{name}", "--timeout=60s")
-            which = ("-l", f"app.kubernetes.io/name={called}", "-o", "jsonpath={.items[0].status.podIP}")
-            address = kubectl("-n", SYSTEM, "get", "service", called, "-o", "jsonpath={.spec.clusterIP}")
-            made = Servers(namespace, address, kubectl("-n", SYSTEM, "get", "pods", *which))
-            made.publish("mine", MINE, "mine\n")
-            made.publish("others", OTHERS, "secret\n")
-            yield made
-        finally:
-            kinds = "deployments,services,secrets,roles,rolebindings,networkpolicies"
-            kubectl("-n", SYSTEM, "delete", kinds, "-l", f"app.kubernetes.io/name={called}", "--wait=false")
+    """Both servers, with the exports of two tasks."""
+    with both_servers(home, "nfs-server") as made:
+        made.publish("mine", MINE, "mine\n")
+        made.publish("others", OTHERS, "secret\n")
+        yield made
 
 
 def client(name: str, image: str, node: str, **more: object) -> str:
