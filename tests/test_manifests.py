@@ -20,6 +20,7 @@ from womm.errors import WommError
 from womm.files import TEMPLATES
 from womm.manifests import (
     CoordinatorSpec,
+    Nfs,
     ServerSpec,
     Share,
     TaskSpec,
@@ -55,6 +56,13 @@ TASK = TaskSpec(
 SHARED = dataclasses.replace(TASK, share=SHARE, kind="eager")
 FULL = dataclasses.replace(
     SHARED, node_selector=(("disk", "ssd"), ("zone", "1")), tolerations=("gpu", "example.com/spot")
+)
+#: The same directory over NFS: mounted by the pods themselves, and by a claim.
+OVER_NFS = dataclasses.replace(
+    TASK, nfs=Nfs("10.96.0.7", "0123456789abcdef" * 2, "/home/ann/my work"), kind="lazy"
+)
+BY_CLAIM = dataclasses.replace(
+    OVER_NFS, nfs=Nfs("10.96.0.7", "01234567890123456789012345678901", "/home/ann", "womm-nfs"), kind="eager"
 )
 BACK = dataclasses.replace(
     TASK, share=dataclasses.replace(SHARE, back=True), kind="syncback", cpu_limit="500m"
@@ -117,6 +125,8 @@ def pod(task: TaskSpec) -> dict[str, Any]:
         ("task.yaml", lambda: task_manifest(TASK)),
         ("task-with-share.yaml", lambda: task_manifest(FULL)),
         ("task-with-syncback.yaml", lambda: task_manifest(BACK)),
+        ("task-over-nfs.yaml", lambda: task_manifest(OVER_NFS)),
+        ("task-by-claim.yaml", lambda: task_manifest(BY_CLAIM)),
         ("server.yaml", lambda: server_manifest(SERVER)),
         ("server-with-nfs.yaml", lambda: server_manifest(NFS)),
         ("coordinator.yaml", lambda: coordinator_manifest(FULL, COORDINATOR)),

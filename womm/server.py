@@ -109,7 +109,7 @@ def find(kube: Kube, **patience: float) -> Server:
         kube.check(**patience)
         raise WommError(
             f"there is no womm file server in namespace {kube.namespace}",
-            f"{printed} | kubectl {choice} create -f -",
+            f"{printed} | kubectl {choice} apply -f -",
         )
     version = deployment["metadata"]["labels"].get("app.kubernetes.io/version")
     if version != __version__:

@@ -72,12 +72,13 @@ def test_setup_tries_nfs_and_jobs_see_the_directory_as_it_was_when_they_began(
 def test_a_server_that_is_replaced_costs_time_not_results(servers: Servers, shared: Place) -> None:
     script = "sleep 2; cat a; echo {} >>done-{}"
     numbers = [str(number) for number in range(12)]
+    log = shared.path / "jobs.tsv"
     more = ("--kube-pods", "1", "-j", "2", "--joblog", "jobs.tsv", "--", script, ":::", *numbers)
     with shared.started("parallel", *more, **NODE2) as running:
-        running.until(lambda: len(joblog(shared.path / "jobs.tsv")) >= 2)
+        running.until(lambda: log.exists() and len(joblog(log)) >= 2)
         kubectl("-n", SYSTEM, "delete", "pods", "-l", f"app.kubernetes.io/name=womm-nfs-{servers.namespace}")
         done = running.wait()
-    (shared.path / "jobs.tsv").unlink()
+    log.unlink()
     assert (done.status, done.out) == (0, b"1\n2\n" * len(numbers)), done.messages
     assert "is served anew: its pods are replaced" in done.messages
 
@@ -112,7 +113,7 @@ def test_a_lazy_share_is_the_directory_itself(servers: Servers, shared: Place) -
         (place.path / "many" / str(number)).touch()
     with place.started("parallel", "--kube-pods", "1", "--", LAZILY, ":::", "1", **NODE2) as running:
         # Made there by a job, seen here.
-        running.until(lambda: (place.path / "true").exists())
+        running.until((place.path / "true").exists)
         (place.path / "later").write_text("later\n")
         (place.path / "a").write_text("changed\n")
         done = running.wait()
