@@ -9,10 +9,10 @@ setup() {
   make_run
   # What the coordinator calls: each notes its call.
   local name
-  for name in kubectl bash rsync perl python3; do
+  for name in kubectl bash rsync ssh sftp-server perl python3; do
     stand_in "$name"
   done
-  for name in env uname; do
+  for name in env sh uname; do
     ln -s "$(type -P "$name")" "$BED/bin/$name"
   done
 }
@@ -39,7 +39,7 @@ proof() {
     rm -f "$BED/noted"
     SHELL_OF_IMAGE=$shell run proof
     [[ $status -eq 0 && -z $output ]]
-    [[ $(cut -d ' ' -f 1 "$BED/noted") == $'kubectl\nbash\nrsync\nperl\nperl\npython3\npython3' ]]
+    [[ $(cut -d ' ' -f 1 "$BED/noted") == $'kubectl\nbash\nrsync\nssh\nsftp-server\nperl\nperl\npython3\npython3' ]]
     grep -qx 'perl /opt/womm/vendor/parallel --version' "$BED/noted"
     grep -qx 'python3 -m womm --version' "$BED/noted"
   done
@@ -65,7 +65,7 @@ proof() {
 
 @test "server-proof: whatever else fails, the way out is another base image" {
   local name
-  for name in bash rsync perl python3; do
+  for name in bash rsync ssh sftp-server perl python3; do
     stand_in "$name" 'exit 3'
     run -1 proof
     [[ ${lines[-1]} == *'choose another --base-image'* ]]

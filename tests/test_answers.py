@@ -6,6 +6,7 @@ import pytest
 
 from womm.checks.finding import MISSING, NOTE, OK, Finding
 from womm.config import Project
+from womm.server import WITHOUT_NFS
 from womm.wizard import answers
 from womm.wizard.answers import BASE, IMAGE, KUBERNETES, SHARE, Answers
 
@@ -62,19 +63,34 @@ def test_every_part_of_a_setup_is_shown_as_it_is() -> None:
     }
 
 
-def test_shares_that_come_later_or_can_t_work_here_say_why_and_are_not_recommended() -> None:
-    barred = {choice.value: choice.barred for choice in answers.shares("")}
-    assert barred["lazy"] == "comes with a later version"
+def test_shares_that_can_t_work_here_say_why_and_are_not_recommended() -> None:
+    barred = {choice.value: choice.barred for choice in answers.shares("", lazy_lacks="no server")}
+    assert barred["lazy"] == "no server"
     assert not barred["eager"]
     assert not barred["syncback"]
     choices = answers.shares("rsync is not installed")
     for copied in ("eager", "syncback"):
         assert {choice.value: choice.barred for choice in choices}[copied] == "rsync is not installed"
     assert answers.recommended(choices, None) == "none"
-    assert answers.recommended(answers.shares(""), None) == "eager"
+    assert answers.recommended(answers.shares("", lazy_lacks="no server"), None) == "eager"
     assert answers.recommended(answers.shares(""), "none") == "none"
-    # What an earlier version could.
-    assert answers.recommended(answers.shares(""), "lazy") == "eager"
+    # The NFS server of an earlier setup is gone.
+    assert answers.recommended(answers.shares("", lazy_lacks="no server"), "lazy") == "eager"
+
+
+@pytest.mark.parametrize(
+    ("found", "lacks"),
+    [
+        ([Finding("server", OK, "file server womm-server-1, image")], ""),
+        ([Finding("server", OK, f"file server womm-server-1, image; {WITHOUT_NFS}")], WITHOUT_NFS),
+        ([Finding("server", NOTE, "none", "make one")], "the servers have to be made first"),
+        ([], "the servers have to be made first"),
+    ],
+    ids=["both", "no NFS", "none", "not looked at"],
+)
+def test_a_lazy_share_takes_an_nfs_server(found: list[Finding], lacks: str) -> None:
+    assert answers.lazy_lacks(found).startswith(lacks)
+    assert bool(answers.lazy_lacks(found)) == bool(lacks)
 
 
 def test_an_image_in_which_jobs_lack_something_can_t_be_taken() -> None:

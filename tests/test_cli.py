@@ -136,7 +136,7 @@ def test_an_interruption_is_128_and_the_signals_number(
 def test_ctrl_c_at_a_verb_that_waits_ends_it_without_a_traceback(hermetic: Hermetic, womm: Argv) -> None:
     waiting = hermetic.root / "waiting"
     hermetic.stub("kubectl", f"#!/bin/sh\necho >{waiting}\nexec sleep 99\n")
-    argv = [*womm, "cluster-setup", "--image", "x"]
+    argv = [*womm, "cluster-setup", "--no-nfs", "--image", "x"]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, start_new_session=True) as process:
         eventually(waiting.exists)
         os.killpg(process.pid, signal.SIGINT)
@@ -177,7 +177,7 @@ def test_a_closed_stderr_stops_nobody(womm: Argv) -> None:
 def test_options_before_the_verb_reach_it(
     before: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main([*before, "cluster-setup", "--image", "x"]) == 0
+    assert cli.main([*before, "cluster-setup", "--no-nfs", "--image", "x"]) == 0
     assert 'namespace: "n"' in capfd.readouterr().out
 
 
@@ -200,7 +200,7 @@ def test_quiet_silences_progress_and_no_errors(
 
 def test_debug_shows_commands_and_nothing_does_without_it(hermetic: Hermetic, womm: Argv) -> None:
     hermetic.stub("kubectl", "#!/bin/sh\nexit 1\n")
-    arguments = ["--context", "a b", "cluster-setup", "--image", "x"]
+    arguments = ["--context", "a b", "cluster-setup", "--no-nfs", "--image", "x"]
     quiet, loud = call([*womm, *arguments]), call([*womm, "--debug", *arguments])
     assert b"+ " not in quiet.stderr
     (line,) = [line for line in loud.stderr.decode().splitlines() if line.startswith("+ ")]

@@ -36,12 +36,26 @@ def refusal(*arguments: str) -> WommError:
         (["--build"], "--build needs a registry to push to", "--prefix"),
         (["--image", "x", "--kubectl", "y"], "--kubectl is for an image that is built", "--build"),
         (["--user-role", "--kubectl", "y"], "--user-role has no image", "--kubectl"),
-        (["--image", "x", "--orphans-after", "soon"], "--orphans-after takes a time, not 'soon'", "90"),
-        (["--image", "x", "--orphans-after", "2m59s"], "--orphans-after 2m59s would take", "3m at least"),
+        (
+            ["--image", "x", "--no-nfs", "--orphans-after", "soon"],
+            "--orphans-after takes a time, not 'soon'",
+            "90",
+        ),
+        (
+            ["--image", "x", "--no-nfs", "--orphans-after", "2m59s"],
+            "--orphans-after 2m59s would take",
+            "3m at least",
+        ),
         (["--build", "--prefix", "a b/"], "no registry prefix", "--prefix"),
-        (["--image", "x", "--storage-class", "fast"], "a volume has a size", "--size"),
-        (["--image", "x", "--size", "50"], "--size 50 is too little", "50Gi"),
-        (["--image", "x", "--size", "big"], "--size", "for example"),
+        (["--image", "x", "--no-nfs", "--storage-class", "fast"], "a volume has a size", "--size"),
+        (["--image", "x", "--no-nfs", "--size", "50"], "--size 50 is too little", "50Gi"),
+        (["--image", "x"], "needs the images of both servers", "--no-nfs"),
+        (["--build", "--nfs-image", "x"], "needs the images of both servers", "--no-nfs"),
+        (["--image", "x", "--no-nfs", "--nfs-image", "y"], "--no-nfs has no NFS server", "--nfs-image"),
+        (["--image", "x", "--no-nfs", "--nfs-clients", "y"], "--no-nfs has no NFS server", "--nfs-clients"),
+        (["--image", "x", "--nfs-image", "y", "--nfs-clients", "z"], "--nfs-clients takes", "10.4.0.0/16"),
+        (["--user-role", "--nfs-image", "y"], "--user-role has no image", "--nfs-image"),
+        (["--image", "x", "--no-nfs", "--size", "big"], "--size", "for example"),
     ],
 )
 def test_cluster_setup_refuses_with_the_way_out(
@@ -62,7 +76,7 @@ def pod(found: list[Any]) -> dict[str, Any]:
 
 def test_a_server_with_a_volume_of_its_own_claims_it(capfd: pytest.CaptureFixture[str]) -> None:
     def printed(*more: str) -> list[dict[str, Any]]:
-        assert cluster_setup.run(["--image", "r/s:1", *more], KubeChoice("team")) == 0
+        assert cluster_setup.run(["--image", "r/s:1", "--no-nfs", *more], KubeChoice("team")) == 0
         return list(yaml.load_all(capfd.readouterr().out, Loader=yaml.CSafeLoader))
 
     def claims(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -93,7 +107,7 @@ def test_a_server_with_a_volume_of_its_own_claims_it(capfd: pytest.CaptureFixtur
 def test_the_server_is_told_after_how_many_seconds_a_task_is_an_orphan(
     arguments: tuple[str, ...], seconds: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert cluster_setup.run(["--image", "r/s:1", *arguments], KubeChoice("team")) == 0
+    assert cluster_setup.run(["--image", "r/s:1", "--no-nfs", *arguments], KubeChoice("team")) == 0
     spec = pod(list(yaml.load_all(capfd.readouterr().out, Loader=yaml.CSafeLoader)))
     assert {"name": "WOMM_ORPHANS_AFTER", "value": seconds} in spec["containers"][0]["env"]
     # Who never takes anything away needs no rights.
@@ -101,7 +115,7 @@ def test_the_server_is_told_after_how_many_seconds_a_task_is_an_orphan(
 
 
 def test_an_image_of_ones_own_is_named_in_the_yaml(capfd: pytest.CaptureFixture[str]) -> None:
-    assert cluster_setup.run(["--image", "r/s:1"], KubeChoice("team")) == 0
+    assert cluster_setup.run(["--image", "r/s:1", "--no-nfs"], KubeChoice("team")) == 0
     found = list(yaml.load_all(capfd.readouterr().out, Loader=yaml.CSafeLoader))
     spec = pod(found)
     assert spec["containers"][0]["image"] == "r/s:1"
@@ -119,7 +133,7 @@ def test_an_image_is_built_pushed_and_named_and_nothing_else_is_on_stdout(
     monkeypatch.setenv("DIGEST", DIGEST)
     kubectl = hermetic.root / "kubectl-arm64"
     kubectl.write_bytes(program("arm64", 1))
-    arguments = ["--build", "--prefix", "localhost:5000", "--kubectl", str(kubectl)]
+    arguments = ["--build", "--prefix", "localhost:5000", "--no-nfs", "--kubectl", str(kubectl)]
     assert cluster_setup.run(arguments, KubeChoice()) == 0
     found = list(yaml.load_all(capfd.readouterr().out, Loader=yaml.CSafeLoader))
     spec = pod(found)
@@ -140,4 +154,4 @@ def test_a_kubectl_that_is_a_script_is_refused_before_anything_is_built(hermetic
 
 def test_without_a_namespace_and_a_cluster_it_says_where_to_get_one(hermetic: Hermetic, kubectl: str) -> None:
     with pytest.raises(WommError, match="no Kubernetes context"):
-        cluster_setup.run(["--image", "x"], KubeChoice())
+        cluster_setup.run(["--image", "x", "--no-nfs"], KubeChoice())

@@ -841,6 +841,24 @@ def test_a_channel_that_can_not_be_had_back_is_given_up_after_the_dead_man_time(
     )
 
 
+def test_a_pod_that_does_not_even_refuse_costs_no_more_than_the_dead_man_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "_MARGIN", 0.5)
+    world.start("p-1", "p-2", dead_man=1)
+    login, out, err = grouped(world, "p-1", STAYS)
+    with out, err:
+        eventually(lambda: started(world) == 1)
+        world.fakes["p-1"] = fake("", greets=False)
+        began = time.monotonic()
+        world.cut("p-1")
+        eventually(lambda: started(world) == 2)
+        # Much less than a greeting may take.
+        assert 1 < time.monotonic() - began < 5
+        world.file("release").touch()
+        assert login.wait(PATIENCE) == 0
+
+
 def test_a_bug_in_a_channel_costs_its_jobs_the_dead_man_time(
     world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -368,3 +368,12 @@ def test_a_load_that_fails_is_told_with_the_command(calls: Path, hermetic: Herme
     with pytest.raises(WommError, match=r"r/x:womm-\w+ can't be loaded") as caught:
         engine.Engine("docker", load=("false", "a b")).push("r/x:womm")
     assert caught.value.hint.startswith("try it yourself: false 'a b' r/x:womm-")
+
+
+def test_the_nfs_servers_image_is_built_on_the_file_servers(calls: Path) -> None:
+    name = image.build_nfs(DOCKER_ENGINE, "localhost:5000/")
+    assert name == f"localhost:5000/womm-nfs:{__version__}@sha256:{DIGEST}"
+    build = calls.read_text().splitlines()[0]
+    assert "Dockerfile.nfs" in build
+    assert f" --tag localhost:5000/womm-nfs:{__version__} " in build
+    assert f" --build-arg BASE=localhost:5000/womm-server:{__version__} " in build

@@ -20,6 +20,7 @@ from womm.errors import WommError
 from womm.files import TEMPLATES
 from womm.manifests import (
     CoordinatorSpec,
+    Nfs,
     ServerSpec,
     Share,
     TaskSpec,
@@ -32,6 +33,7 @@ from womm.manifests import (
     task_manifest,
     user_role,
 )
+from womm.nfs import Keys, NfsServer
 
 GOLDEN = Path(__file__).parent / "golden"
 SHARE = Share("10.0.0.7", "registry.example.com/womm-server:1@sha256:ab", "s3cret", "/home/ann/work", "300Mi")
@@ -55,10 +57,33 @@ SHARED = dataclasses.replace(TASK, share=SHARE, kind="eager")
 FULL = dataclasses.replace(
     SHARED, node_selector=(("disk", "ssd"), ("zone", "1")), tolerations=("gpu", "example.com/spot")
 )
+#: The same directory over NFS: mounted by the pods themselves, and by a claim.
+OVER_NFS = dataclasses.replace(
+    TASK, nfs=Nfs("10.96.0.7", "0123456789abcdef" * 2, "/home/ann/my work"), kind="lazy"
+)
+BY_CLAIM = dataclasses.replace(
+    OVER_NFS, nfs=Nfs("10.96.0.7", "01234567890123456789012345678901", "/home/ann", "womm-nfs"), kind="eager"
+)
 BACK = dataclasses.replace(
     TASK, share=dataclasses.replace(SHARE, back=True), kind="syncback", cpu_limit="500m"
 )
 SERVER = ServerSpec(namespace="team", image="registry.example.com/womm-server:1@sha256:ab", arch="amd64")
+
+NFS = ServerSpec(
+    namespace="team",
+    image=SERVER.image,
+    arch="amd64",
+    size="50Gi",
+    nfs=NfsServer(
+        "womm-nfs-team",
+        "registry.example.com/womm-nfs:1@sha256:ef",
+        Keys("CLIENT\n", "ssh-ed25519 AAAC client\n", "HOST\n", "ssh-ed25519 AAAH host\n"),
+        clients=("192.0.2.7",),
+        pod_ranges=("10.1.0.0/24",),
+        tunnels=("10.1.0.0", "10.1.0.1"),
+        address="10.0.0.8",
+    ),
+)
 
 COORDINATOR = CoordinatorSpec("abcdefgh", SERVER.image, "amd64")
 
@@ -100,7 +125,10 @@ def pod(task: TaskSpec) -> dict[str, Any]:
         ("task.yaml", lambda: task_manifest(TASK)),
         ("task-with-share.yaml", lambda: task_manifest(FULL)),
         ("task-with-syncback.yaml", lambda: task_manifest(BACK)),
+        ("task-over-nfs.yaml", lambda: task_manifest(OVER_NFS)),
+        ("task-by-claim.yaml", lambda: task_manifest(BY_CLAIM)),
         ("server.yaml", lambda: server_manifest(SERVER)),
+        ("server-with-nfs.yaml", lambda: server_manifest(NFS)),
         ("coordinator.yaml", lambda: coordinator_manifest(FULL, COORDINATOR)),
         ("lease.yaml", lambda: lease_manifest(TASK, "here", 180, "2001-02-03T04:05:06.000007Z")),
     ],
@@ -149,7 +177,11 @@ def test_kubectl_reads_quoted_values_as_themselves(hermetic: Hermetic, kubectl: 
     assert json.loads(done.stdout)["data"] == keys
 
 
-@pytest.mark.parametrize("manifest", [task_manifest(FULL), server_manifest(SERVER)], ids=["task", "server"])
+@pytest.mark.parametrize(
+    "manifest",
+    [task_manifest(FULL), server_manifest(SERVER), server_manifest(NFS)],
+    ids=["task", "server", "nfs"],
+)
 def test_kubectl_reads_the_manifest_as_the_yaml_parser_does(
     hermetic: Hermetic, kubectl: str, manifest: str
 ) -> None:
@@ -243,6 +275,7 @@ def test_every_value_in_the_templates_of_yaml_passes_the_quoting_filter() -> Non
     exempt |= {f"{macro} | trim | indent(4)" for macro in macros}
     # A comment, whose text is our own.
     exempt.add("right.reason")
+    exempt |= {"nfs_port", "ssh_port", "nfs_labels()"}
     exempt |= {
         f'account("womm-{who}", {whose}_rights)'
         for who, whose in (("server", "its"), ("coordinator", "task"))
@@ -482,3 +515,98 @@ def test_every_text_of_a_server_stays_a_text(text: str) -> None:
 def test_a_pull_secret_is_named_once_for_all_images_of_a_pod() -> None:
     assert "imagePullSecrets" not in pod(SHARED)
     assert pod(dataclasses.replace(SHARED, pull_secret="a: b"))["imagePullSecrets"] == [{"name": "a: b"}]
+
+
+def with_nfs(kind: str, name: str = "womm-nfs-team", server: ServerSpec = NFS) -> dict[str, Any]:
+    """One of the objects of a namespace that has an NFS server."""
+    return of_server(kind, name, server)
+
+
+def test_only_the_nfs_server_is_privileged_and_programmers_have_no_rights_where_it_is() -> None:
+    found = list(yaml.load_all(server_manifest(NFS), Loader=yaml.CSafeLoader))
+    text = {(d["kind"], d["metadata"]["name"]): json.dumps(d) for d in found}
+    assert [key for key, said in text.items() if '"privileged": true' in said] == [
+        ("Deployment", "womm-nfs-team")
+    ]
+    assert with_nfs("Deployment")["metadata"]["namespace"] == "womm-system"
+    labels = with_nfs("Namespace", "womm-system")["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "privileged"
+    # Bound there: the NFS server's account to the nodes, the file server's to one Service, and nobody else.
+    bound = {
+        d["metadata"]["name"]: [(s["name"], s["namespace"]) for s in d["subjects"]]
+        for d in found
+        if d["kind"] == "ClusterRoleBinding"
+        or (d["metadata"].get("namespace") == "womm-system" and "subjects" in d)
+    }
+    assert bound == {"womm-nfs": [("womm-nfs", "womm-system")], "womm-nfs-team": [("womm-server", "team")]}
+    (rule,) = with_nfs("Role")["rules"]
+    assert rule == {
+        "apiGroups": [""], "resources": ["services"], "resourceNames": ["womm-nfs-team"], "verbs": ["get"],
+    }  # fmt: skip
+    (rule,) = with_nfs("ClusterRole", "womm-nfs")["rules"]
+    assert rule == {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list"]}
+
+
+def test_each_server_has_its_own_key_and_only_the_others_public_half() -> None:
+    mine = with_nfs("Secret", "womm-nfs")
+    its = with_nfs("Secret")
+    assert (mine["metadata"]["namespace"], its["metadata"]["namespace"]) == ("team", "womm-system")
+    assert mine["stringData"] == {"id": "CLIENT\n", "known_hosts": "womm-nfs ssh-ed25519 AAAH host\n"}
+    door = 'restrict,command="/opt/womm/scripts/nfs-door" '
+    assert its["stringData"] == {"host_key": "HOST\n", "authorized_keys": f"{door}ssh-ed25519 AAAC client\n"}
+
+
+def test_without_nfs_the_file_server_has_nothing_of_it() -> None:
+    manifest = server_manifest(SERVER)
+    assert "nfs" not in manifest.lower()
+    kinds = {document["kind"] for document in yaml.load_all(manifest, Loader=yaml.CSafeLoader)}
+    assert "Namespace" not in kinds
+    assert "Secret" not in kinds
+
+
+def test_other_keys_make_both_pods_anew() -> None:
+    assert NFS.nfs is not None
+    other = dataclasses.replace(
+        NFS.nfs, keys=dataclasses.replace(NFS.nfs.keys, host_public="ssh-ed25519 X\n")
+    )
+    changed = dataclasses.replace(NFS, nfs=other)
+    for name in ("womm-server", "womm-nfs-team"):
+        before, after = (
+            with_nfs("Deployment", name, server)["spec"]["template"]["metadata"]["annotations"]
+            for server in (NFS, changed)
+        )
+        assert before != after
+
+
+def test_a_volume_for_restricted_pods_is_printed_once_the_address_is_known() -> None:
+    volume, claim = with_nfs("PersistentVolume"), with_nfs("PersistentVolumeClaim", "womm-nfs")
+    assert volume["spec"]["nfs"] == {"server": "10.0.0.8", "path": "/"}
+    assert volume["spec"]["claimRef"] == {"namespace": "team", "name": "womm-nfs"}
+    assert (claim["metadata"]["namespace"], claim["spec"]["volumeName"]) == ("team", "womm-nfs-team")
+    assert NFS.nfs is not None
+    early = dataclasses.replace(NFS, nfs=dataclasses.replace(NFS.nfs, address=""))
+    assert "kind: PersistentVolume\n" not in server_manifest(early)
+    # womm finds it by what the file server says.
+    told = [with_nfs("Deployment", "womm-server", one)["metadata"]["annotations"] for one in (NFS, early)]
+    assert told == [{"womm.dev/nfs": "true", "womm.dev/nfs-claim": "womm-nfs"}, {"womm.dev/nfs": "true"}]
+
+
+def test_policies_let_in_those_who_have_to_come_and_nobody_else() -> None:
+    (rule,) = of_server("NetworkPolicy")["spec"]["ingress"]
+    tasks = {"matchExpressions": [{"key": "womm.dev/task", "operator": "Exists"}]}
+    assert rule == {"from": [{"podSelector": tasks}], "ports": [{"protocol": "TCP", "port": "rsync"}]}
+    ssh, nfs = with_nfs("NetworkPolicy")["spec"]["ingress"]
+    assert ssh["ports"] == [{"protocol": "TCP", "port": "ssh"}]
+    # Both selectors in one entry: that pod of that namespace.
+    (caller,) = ssh["from"]
+    assert caller["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "team"}
+    assert caller["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "womm-server"}
+    assert nfs["from"] == [
+        {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.1.0.0/24"]}},
+        {"ipBlock": {"cidr": "10.1.0.0/32"}},
+        {"ipBlock": {"cidr": "10.1.0.1/32"}},
+    ]
+    assert NFS.nfs is not None
+    unknown = dataclasses.replace(NFS, nfs=dataclasses.replace(NFS.nfs, pod_ranges=(), tunnels=()))
+    _, nfs = with_nfs("NetworkPolicy", server=unknown)["spec"]["ingress"]
+    assert nfs == {"ports": [{"protocol": "TCP", "port": "nfs"}]}

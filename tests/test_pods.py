@@ -171,6 +171,18 @@ def test_deleted_pods_stay_known_and_tell_why_they_ended() -> None:
     assert gone == PodState("a", "", False, False, True, "its container ended with status 3")
 
 
+def test_a_pod_that_nothing_is_told_of_keeps_its_state() -> None:
+    # The very same, by which the hub knows at a glance that it need not look.
+    table = Table()
+    table.apply(event("ADDED", pod("a")))
+    table.apply(event("DELETED", pod("b")))
+    before = {state.name: state for state in table.states()}
+    table.apply(event("ADDED", pod("c")))
+    after = {state.name: state for state in table.states()}
+    assert after["a"] is before["a"]
+    assert after["b"] is before["b"]
+
+
 def described(name: str, now: dict[str, Any] | None = None, **container: Any) -> dict[str, Any]:
     """A pod with its specification, and our container's state and other facts beside one of another."""
     full = pod(name)

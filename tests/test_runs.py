@@ -435,6 +435,30 @@ def test_a_run_takes_back_all_at_once(tmp_path: Path) -> None:
     assert not run.path.exists()
 
 
+def test_what_comes_last_is_taken_back_after_all_else(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    run = Run()
+    run.undo_later(note(log, "export"), last=True)
+    run.undo_later(["sh", "-c", 'sleep 0.5; echo pods >>"$1"', "sh", str(log)])
+    run.take_back()
+    run.close()
+    assert log.read_text().split() == ["pods", "export"]
+    assert not run.path.exists()
+
+
+def test_a_later_womm_keeps_to_that_order(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    run = Run()
+    run.undo_later(note(log, "export", 1, "still there"), last=True)
+    run.undo_later(["sh", "-c", 'sleep 0.5; echo pods >>"$1"', "sh", str(log)])
+    run.close()
+    sweep()
+    assert log.read_text().split() == ["pods", "export"]
+    assert [*json.loads((run.path / "undo").read_text())["undo"]] == []
+    sweep()
+    assert log.read_text().split() == ["pods", "export", "export"]
+
+
 def test_a_dead_run_is_undone_with_the_kubeconfig_that_it_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,8 @@ from womm.process import tool
 
 # Bytes of a program's complaints that are of interest.
 _COMPLAINT = 4096
+# Seconds in which a program ends whose input has ended.
+_LAST = 3.0
 
 Stream = subprocess.Popen[bytes]
 
@@ -90,6 +92,92 @@ def background(argv: Sequence[str], *, stdio: int | None = None, env: Mapping[st
         complaints.close()
         raise
     return Background(process, complaints)
+
+
+class Heard:
+    """A program that is listened to: what it says on stderr, until it ends or end() is called.
+
+    Its stdin is open for as long, and so tells it that we live. `env` is added to our own.
+    """
+
+    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str]) -> None:
+        output.command(argv, {})
+        self._process = _started(argv, subprocess.PIPE, subprocess.DEVNULL, subprocess.PIPE, env)
+
+    def lines(self) -> Iterator[str]:
+        """What it says on stderr, line by line, until it ends."""
+        return _lines(self._process)
+
+    def kill(self) -> None:
+        """End it; to be called from any thread."""
+        self._process.kill()
+
+    def end(self) -> str:
+        """End it, unless it has ended; there is nothing more to say."""
+        _end(self._process)
+        return ""
+
+
+class Tied:
+    """Two programs that speak with each other alone: each one's stdout is the other's stdin.
+
+    `there` is listened to, and either's end is both's. `env` is added to our own, for both.
+    """
+
+    def __init__(self, here: Sequence[str], there: Sequence[str], *, env: Mapping[str, str]) -> None:
+        output.command(here, {})
+        output.command(there, {})
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - end() closes it
+        self._here = _started(here, subprocess.PIPE, subprocess.PIPE, self._complaints.fileno(), env)
+        assert self._here.stdin is not None
+        assert self._here.stdout is not None
+        # What one of them closes is to be an end for the other: we keep nothing of it open.
+        with self._here.stdin as stdin, self._here.stdout as stdout:
+            try:
+                self._there = _started(there, stdout.fileno(), stdin.fileno(), subprocess.PIPE, env)
+            except BaseException:
+                _end(self._here)
+                raise
+
+    def lines(self) -> Iterator[str]:
+        """What `there` says on stderr, line by line, until it ends."""
+        return _lines(self._there)
+
+    def kill(self) -> None:
+        """End `there`, and so both; to be called from any thread."""
+        self._there.kill()
+
+    def end(self) -> str:
+        """End both, unless they have ended; return what `here` said on stderr (4 KiB of it)."""
+        _end(self._there)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            # Its input has ended. What it has begun elsewhere (a container) would survive its being killed.
+            self._here.wait(_LAST)
+        _end(self._here)
+        with self._complaints as file:
+            return os.pread(file.fileno(), _COMPLAINT, 0).decode(errors="replace").strip()
+
+
+def _started(argv: Sequence[str], stdin: int, stdout: int, stderr: int, env: Mapping[str, str]) -> Stream:
+    return subprocess.Popen(
+        [tool(argv[0]), *argv[1:]],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=True,
+        env={**os.environ, **env},
+    )
+
+
+def _lines(process: Stream) -> Iterator[str]:
+    assert process.stderr is not None
+    for line in process.stderr:
+        yield line.decode(errors="replace").rstrip("\n")
+
+
+def _end(process: Stream) -> None:
+    process.kill()
+    process.wait()
 
 
 class Keeper:

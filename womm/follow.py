@@ -27,7 +27,7 @@ _PATIENCE, _LONGEST = 5.0, 300.0
 _LONG = 15.0
 # Seconds without a channel to a pod that runs after which the run ends; after which a watch that was
 # begun anew has told of every pod; between two looks; that a log may take.
-_UNREACHED, _SETTLING, _GLANCE, _READING = 20.0, 2.0, 0.02, 5.0
+_UNREACHED, _SETTLING, _GLANCE, _READING = 40.0, 2.0, 0.02, 5.0
 # Seconds that the deployment may take to say why; between two watches, at first and at most.
 _ASKING, _AGAIN, _SELDOM = 20.0, 0.5, 8.0
 # Failures of the watch after which the user is told: half a minute. Bytes of its complaints that count.

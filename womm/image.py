@@ -93,8 +93,25 @@ def build_server(engine: Engine, prefix: str, base_image: str, kubectl: Kubectl)
         # An engine that emulates others has run it all the same, and the nodes would not.
         if arch != kubectl.arch:
             raise _unfit(kubectl.path, f"it is for {kubectl.arch}, and the image for {arch}")
-        _, at, digest = engine.push(tag).rpartition("@")
-        return f"{tag}@{digest}" if at else digest, arch
+        return _pushed(engine, tag), arch
+
+
+def build_nfs(engine: Engine, prefix: str) -> str:
+    """Build and push the NFS server's image, on the file server's that was built just now.
+
+    Returns its name (with its tag). Raises WommError.
+    """
+    tag = f"{prefix}womm-nfs:{__version__}"
+    with tempfile.TemporaryDirectory(prefix="womm-image-") as context:
+        base = f"{prefix}womm-server:{__version__}"
+        engine.build(Path(context), TEMPLATES / "Dockerfile.nfs", tag, base)
+        return _pushed(engine, tag)
+
+
+def _pushed(engine: Engine, tag: str) -> str:
+    # Its name with the tag, for those who look, and the digest, for the cluster.
+    _, at, digest = engine.push(tag).rpartition("@")
+    return f"{tag}@{digest}" if at else digest
 
 
 def _unfit(path: Path, why: str) -> WommError:

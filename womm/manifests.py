@@ -16,8 +16,15 @@ from womm.tasks.detached import WORK
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from womm.nfs import NfsServer
+
 #: Where the file server's rsyncd listens.
 SERVER_PORT = 8873
+#: Where the NFS servers are, which programmers have no rights in.
+SYSTEM = "womm-system"
+#: Where they listen: Ganesha, and sshd for the file server.
+NFS_PORT = 2049
+SSH_PORT = 2222
 
 # What YAML 1.2 lets stand in a stream as it is (§5.1), but for line breaks, which JSON escapes.
 _UNPRINTABLE = re.compile(
@@ -44,11 +51,27 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Nfs:
+    """A share over NFS: who serves it, and where pods see it.
+
+    `address` is the NFS server's ClusterIP, `path` the export's name below the server's root (32 hexadecimal
+    digits), `directory` the path in the pods; `claim`: the PersistentVolumeClaim that stands for the server's
+    root, "" where the namespace lets pods mount it themselves.
+    """
+
+    address: str
+    path: str
+    directory: str
+    claim: str = ""
+
+
+@dataclass(frozen=True)
 class TaskSpec:
     """The worker pods of one task. `cpu` and `memory` are Kubernetes quantities.
 
     `cpu_limit` is empty where the namespace asks for none: idle cores are anybody's. `machine` tells whose
-    task it is (config.machine), `kind` what becomes of the directory: the share that setup chose.
+    task it is (config.machine), `kind` what becomes of the directory: the share that setup chose. There is a
+    `share` or `nfs`, or neither.
     """
 
     id: str
@@ -68,6 +91,7 @@ class TaskSpec:
     node_selector: tuple[tuple[str, str], ...] = ()
     tolerations: tuple[str, ...] = ()
     share: Share | None = None
+    nfs: Nfs | None = None
     cpu_limit: str = ""
     pull_secret: str | None = None
 
@@ -109,7 +133,7 @@ class ServerSpec:
 
     `orphans_after`: seconds without a sign of life after which it takes a task away; 0: it never does.
     `size`: of the volume that outlives its pod, of class `storage_class` ("": the cluster's default); ""
-    without one.
+    without one. `nfs`: the NFS server that it has, with a volume likewise.
     """
 
     namespace: str
@@ -122,6 +146,7 @@ class ServerSpec:
     orphans_after: int = 600
     size: str = ""
     storage_class: str = ""
+    nfs: NfsServer | None = None
 
 
 def quote(value: object) -> str:
@@ -165,9 +190,10 @@ def lease_manifest(task: TaskSpec, holder: str, seconds: int, now: str) -> str:
 
 
 def server_manifest(server: ServerSpec) -> str:
-    """The objects of a namespace's file server, and its and the coordinator's account and rights."""
-    values = {**server.__dict__, "port": SERVER_PORT}
-    return _render("server.yaml.j2", its_rights=rights.SERVER, task_rights=rights.TASK, **values)
+    """The objects of a namespace's file server and NFS server, and the accounts with their rights."""
+    values = {**server.__dict__, "port": SERVER_PORT, "nfs_port": NFS_PORT, "ssh_port": SSH_PORT}
+    values |= {"its_rights": rights.SERVER, "task_rights": rights.TASK, "nfs_rights": rights.NFS}
+    return _render("server.yaml.j2", system=SYSTEM, **values)
 
 
 def user_role(namespace: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from womm.problems import CONTAINER, Problem, explain, why_ended
@@ -78,7 +78,8 @@ class Table:
     """The task's pods by name, kept up to date by events."""
 
     def __init__(self) -> None:
-        self._pods: dict[str, Mapping[str, Any]] = {}
+        # What is told of a pod, worked out once: with a thousand of them each event would cost all of that.
+        self._pods: dict[str, tuple[PodState, Problem | None]] = {}
         self._deleted: dict[str, PodState] = {}
         self._unseen: set[str] = set()
 
@@ -93,7 +94,7 @@ class Table:
             self._pods.pop(name, None)
             self._deleted[name] = state(pod, deleted=True)
         else:
-            self._pods[name] = pod
+            self._pods[name] = state(pod), explain(pod, CONTAINER)
 
     def restart(self) -> None:
         """A new watch begins: it tells all that there is, but not when it has done so."""
@@ -102,25 +103,25 @@ class Table:
     def settle(self) -> None:
         """The new watch has had its time: what it did not tell of was deleted meanwhile."""
         for name in self._unseen:
-            self._deleted[name] = state(self._pods.pop(name), deleted=True)
+            last, _ = self._pods.pop(name)
+            self._deleted[name] = replace(last, usable=False, leaving=True)
         self._unseen = set()
 
     def states(self) -> list[PodState]:
         """All pods, those that were deleted, too."""
-        return [*self._deleted.values(), *map(state, self._pods.values())]
+        return [*self._deleted.values(), *(last for last, _ in self._pods.values())]
 
     def usable(self) -> list[str]:
         """The names of the pods that take jobs, sorted."""
-        return sorted(name for name, pod in self._pods.items() if is_usable(pod))
+        return sorted(name for name, (last, _) in self._pods.items() if last.usable)
 
     def problems(self) -> list[Problem]:
         """Why pods don't run: each reason once."""
-        found = (explain(pod, CONTAINER) for pod in self._pods.values())
-        return list(dict.fromkeys(filter(None, found)))
+        return list(dict.fromkeys(problem for _, problem in self._pods.values() if problem is not None))
 
     def stuck(self) -> bool:
         """Whether there are pods, and none that may yet run without help."""
-        return bool(self._pods) and all(explain(pod, CONTAINER) for pod in self._pods.values())
+        return bool(self._pods) and all(problem for _, problem in self._pods.values())
 
     def __len__(self) -> int:
         return len(self._pods)

@@ -85,6 +85,9 @@ SERVER = (
     ),
 )
 
+#: What the NFS server has to be allowed, in the whole cluster.
+NFS = (Right("", "nodes", ("get", "list"), "Their addresses: nobody else may mount a share."),)
+
 #: Those that only eager shares take, as `refused` names them.
 EAGER = frozenset({"create secrets", "delete secrets", "list services"})
 #: Those that only --async and status take; a cluster role `edit` of Kubernetes 1.20 has no leases.

@@ -18,7 +18,9 @@ import shutil
 import stat
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from womm.beside import Keeper
@@ -49,6 +51,14 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 ID = re.compile(r"[a-z]{8}")
 
 
+@dataclass(frozen=True)
+class _Step:
+    # What take_back() runs, and calls then; `last`: after all others.
+    argv: list[str]
+    then: Callable[[], None]
+    last: bool
+
+
 class Run:
     """One run: `task` is its id (8 letters), `path` its private directory."""
 
@@ -56,7 +66,7 @@ class Run:
         self.task = task or new_id()
         directory = runs_directory()
         self.path = directory / self.task
-        self._undo: list[tuple[list[str], Callable[[], None]]] = []
+        self._undo: list[_Step] = []
         # The heartbeat's thread adds to it, too.
         self._writing = threading.Lock()
         # The shell that the next womm is called in may have another one.
@@ -82,19 +92,21 @@ class Run:
         """Replace the run's file `name` as a whole, with the modification time `mtime` if given."""
         replace(self.path / name, content, mtime)
 
-    def undo_later(self, argv: Sequence[str], then: Callable[[], None] = lambda: None) -> None:
-        """Have take_back() run `argv` and, if it succeeds, call `then`.
+    def undo_later(
+        self, argv: Sequence[str], then: Callable[[], None] = lambda: None, *, last: bool = False
+    ) -> None:
+        """Have take_back() run `argv` and, if it succeeds, call `then`; with `last`, after all that is not.
 
         If this client dies before, a later womm runs it.
         """
         with self._writing:
-            self._undo.append((list(argv), then))
+            self._undo.append(_Step(list(argv), then, last))
             self._write_undo()
 
     def forget(self, argv: Sequence[str]) -> None:
         """`argv` need not be run any more."""
         with self._writing:
-            self._undo = [step for step in self._undo if step[0] != list(argv)]
+            self._undo = [step for step in self._undo if step.argv != list(argv)]
             self._write_undo()
 
     def forget_all(self) -> None:
@@ -107,18 +119,24 @@ class Run:
         """Run what was recorded, side by side: each program takes its time. What fails is told, and kept."""
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only on the way out
 
-        with ThreadPoolExecutor(max(1, len(self._undo))) as pool:
-            good = list(pool.map(lambda step: _take_back(step[0], self._kubeconfig, _PATIENCE), self._undo))
-        for (_, then), is_good in zip(self._undo, good, strict=True):
-            if is_good:
-                then()
-        self._undo = [step for step, is_good in zip(self._undo, good, strict=True) if not is_good]
+        left = []
+        for last in (False, True):
+            steps = [step for step in self._undo if step.last == last]
+            with ThreadPoolExecutor(max(1, len(steps))) as pool:
+                good = list(pool.map(lambda step: _take_back(step.argv, self._kubeconfig, _PATIENCE), steps))
+            for step, is_good in zip(steps, good, strict=True):
+                if is_good:
+                    step.then()
+                else:
+                    left.append(step)
+        self._undo = left
         with contextlib.suppress(OSError):
             # On a full disk the old note stays: what was taken back once may be taken back again.
             self._write_undo()
 
     def _write_undo(self) -> None:
-        self.write("undo", _note(self._kubeconfig, [argv for argv, _ in self._undo]))
+        steps = ([step.argv for step in self._undo if step.last == last] for last in (False, True))
+        self.write("undo", _note(self._kubeconfig, *steps))
 
     def close(self) -> None:
         """End what is left of the run's processes. Its directory stays if something is left to do."""
@@ -183,18 +201,21 @@ def sweep(patience: float = _SHORT_PATIENCE) -> None:
             _end_processes(path)
             notes[path] = _recorded(path)
             _bring_home(path, notes[path][0])
-        steps = [
-            (path, argv, pool.submit(_take_back, argv, kubeconfig, patience))
-            for path, (kubeconfig, undo) in notes.items()
-            for argv in undo
-        ]
-        for path, (kubeconfig, _) in notes.items():
-            left = [argv for of, argv, done in steps if of == path and not answer(done)]
-            if left or (path / RESULTS).exists():
+        deadline = time.monotonic() + patience
+        for turn in (0, 1):
+            steps = [
+                (path, argv, pool.submit(_take_back, argv, kubeconfig, max(0, deadline - time.monotonic())))
+                for path, (kubeconfig, undo) in notes.items()
+                for argv in undo[turn]
+            ]
+            for path, (_, undo) in notes.items():
+                undo[turn] = [argv for of, argv, done in steps if of == path and not answer(done)]
+        for path, (kubeconfig, left) in notes.items():
+            if any(left) or (path / RESULTS).exists():
                 warn(f"→ the next womm command tries again; if it never can: rm -r {path}")
                 with contextlib.suppress(OSError):
                     # On a full disk the old note stays.
-                    replace(path / "undo", _note(kubeconfig, left))
+                    replace(path / "undo", _note(kubeconfig, *left))
             else:
                 shutil.rmtree(path, ignore_errors=True)
 
@@ -264,17 +285,19 @@ def replace(path: Path, content: bytes, mtime: float | None = None) -> None:
     temporary.replace(path)
 
 
-def _note(kubeconfig: str, undo: Sequence[Sequence[str]]) -> bytes:
-    return json.dumps({"kubeconfig": kubeconfig, "undo": undo}).encode()
+def _note(kubeconfig: str, undo: Sequence[Sequence[str]], last: Sequence[Sequence[str]]) -> bytes:
+    return json.dumps({"kubeconfig": kubeconfig, "undo": undo, "last": last}).encode()
 
 
-def _recorded(path: Path) -> tuple[str, list[list[str]]]:
+def _recorded(path: Path) -> tuple[str, list[list[list[str]]]]:
+    # The kubeconfig; what is to be run, and what is to be run after it.
     try:
         recorded = json.loads((path / "undo").read_text())
-        return recorded["kubeconfig"], recorded["undo"]
+        # A womm of an earlier commit has nothing that comes last.
+        return recorded["kubeconfig"], [recorded["undo"], recorded.get("last", [])]
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         # Not valid: the machine went down while it was written.
-        return "", []
+        return "", [[], []]
 
 
 def _take_back(argv: Sequence[str], kubeconfig: str, patience: float) -> bool:

@@ -17,6 +17,9 @@ NAME = "womm-server"
 CONTAINER = "server"
 _SCRIPT = "/opt/womm/scripts/server-share"
 _TASK_SCRIPT = "/opt/womm/scripts/server-task"
+_NFS_SCRIPT = "/opt/womm/scripts/server-nfs"
+#: What there is to say of a namespace without NFS server.
+WITHOUT_NFS = "there is no NFS server, which lazy shares take (womm cluster-setup --no-nfs)"
 #: How its scripts end if they know nothing of a task.
 GONE = 3
 _LABEL = f"app.kubernetes.io/name={NAME}"
@@ -35,6 +38,7 @@ class Server:
     """A file server that is there: its pod, the Service's address, its image.
 
     `lasting`: its volume outlives the pod. `arch` is the architecture of its nodes, "" where none was said.
+    `nfs`: there is an NFS server behind it; `claim` is the PersistentVolumeClaim for that one's root, or "".
     """
 
     pod: str
@@ -42,6 +46,8 @@ class Server:
     image: str
     lasting: bool = False
     arch: str = ""
+    nfs: bool = False
+    claim: str = ""
 
 
 def script(verb: str, task: str, key: str) -> tuple[str, ...]:
@@ -52,6 +58,11 @@ def script(verb: str, task: str, key: str) -> tuple[str, ...]:
 def task_script(verb: str, *words: str) -> tuple[str, ...]:
     """What is run there for tasks that run on without their users; all verbs but `list` take a task's id."""
     return (_TASK_SCRIPT, verb, *words)
+
+
+def nfs_script(verb: str, *words: str) -> tuple[str, ...]:
+    """What is run there for shares over NFS; all verbs but `address` and `list` take a task's id."""
+    return (_NFS_SCRIPT, verb, *words)
 
 
 def by_kubectl(kube: Kube, pod: str, words: tuple[str, ...]) -> list[str]:
@@ -98,7 +109,7 @@ def find(kube: Kube, **patience: float) -> Server:
         kube.check(**patience)
         raise WommError(
             f"there is no womm file server in namespace {kube.namespace}",
-            f"{printed} | kubectl {choice} create -f -",
+            f"{printed} | kubectl {choice} apply -f -",
         )
     version = deployment["metadata"]["labels"].get("app.kubernetes.io/version")
     if version != __version__:
@@ -113,7 +124,16 @@ def find(kube: Kube, **patience: float) -> Server:
     lasting = any("persistentVolumeClaim" in volume for volume in spec.get("volumes", []))
     image = spec["containers"][0]["image"]
     arch = spec.get("nodeSelector", {}).get("kubernetes.io/arch", "")
-    return Server(ready[0]["metadata"]["name"], service["spec"]["clusterIP"], image, lasting, arch)
+    notes = deployment["metadata"].get("annotations", {})
+    return Server(
+        pod=ready[0]["metadata"]["name"],
+        address=service["spec"]["clusterIP"],
+        image=image,
+        lasting=lasting,
+        arch=arch,
+        nfs="womm.dev/nfs" in notes,
+        claim=notes.get("womm.dev/nfs-claim", ""),
+    )
 
 
 def _not_ready(deployment: dict[str, Any], items: list[dict[str, Any]], look: str) -> WommError:

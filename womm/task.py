@@ -19,6 +19,8 @@ from womm.runs import Run
 _TOLERANT = ("--ignore-not-found", "-o", "name")
 # Seconds that a deleted deployment's pods are waited for: at the end of a run, and of an interrupted one.
 _FAREWELL, _SHORT_FAREWELL = 5, 1
+# The same of pods that have their directory over NFS.
+_UNMOUNTED, _SHORTLY_UNMOUNTED = 60, 20
 # Seconds for the answer whether anything counts the namespace's pods.
 _ASKING = 8.0
 
@@ -63,13 +65,15 @@ def create(kube: Kube, run: Run, spec: TaskSpec, undo: ExitStack) -> None:
 class _Farewell:
     """Sees a task's pods off where a quota counts them: who calls womm again at once would find them there.
 
-    Elsewhere nobody waits for them. They end in any case, in Kubernetes' own time (on a node that is gone it
-    has no end, and the kubelet of 1.20 tells of a pod's end every 10 s), and their jobs have ended.
+    And where they have mounted something: once that is gone, their node would wait for it. Elsewhere nobody
+    waits for them. They end in any case, in Kubernetes' own time (on a node that is gone it has no end, and
+    the kubelet of 1.20 tells of a pod's end every 10 s), and their jobs have ended.
     """
 
     def __init__(self, kube: Kube, spec: TaskSpec) -> None:
         self._kube, self._spec = kube, spec
         self._counted = True
+        self._mounted = spec.nfs is not None
         self._asking = threading.Thread(target=self._ask, name="quota", daemon=True)
 
     def ask(self) -> None:
@@ -80,13 +84,16 @@ class _Farewell:
         """Wait for the end of the pods, for a while, if a quota counts them."""
         self._asking.join()
         if self._counted:
-            seconds = _SHORT_FAREWELL if signals.received() else _FAREWELL
+            full, short = (_UNMOUNTED, _SHORTLY_UNMOUNTED) if self._mounted else (_FAREWELL, _SHORT_FAREWELL)
+            seconds = short if signals.received() else full
             ours = ("pods", "-l", f"womm.dev/task={self._spec.id}")
             argv = self._kube.argv("wait", "--for=delete", *ours, f"--timeout={seconds}s")
             attempt(argv, detached=True, patience=2 * seconds)
 
     def _ask(self) -> None:
         # Who may not look may have one: a second's wait costs less than a next run that finds no room.
+        if self._mounted:
+            return
         with contextlib.suppress(OSError, WommError):
             argv = self._kube.argv("get", "resourcequotas", "-o", "name")
             done = attempt(argv, detached=True, patience=_ASKING)

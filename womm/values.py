@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 
 from womm.errors import WommError
 
@@ -28,7 +29,8 @@ _KEY = re.compile(rf"([a-z0-9.-]{{1,253}}/)?{_NAME}")
 class Workers:
     """What a task asks of the cluster; `command` is only shown.
 
-    `cpu` and `memory` are of each pod, `lost_after` and `pending_timeout` are in seconds.
+    `cpu` and `memory` are of each pod, `lost_after`, `pending_timeout` and `fresh` in seconds. `fresh`:
+    how old what pods see of a lazy share may be, or None: as its link allows.
     """
 
     command: Sequence[str] = ()
@@ -39,6 +41,7 @@ class Workers:
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[str, ...] = ()
     lost_after: int = 30
+    fresh: int | None = None
     transport: str = "auto"
     pending_timeout: float = 300
 
@@ -50,6 +53,11 @@ def count(name: str, text: str, least: int = 1) -> int:
             f"{name} takes a whole number above {least - 1}, not {text!r}", f"for example {name} {least + 2}"
         )
     return int(text)
+
+
+def fresh(given: str | None) -> int | None:
+    """The seconds that --fresh was given."""
+    return None if given is None else count("--fresh", given)
 
 
 def duration(name: str, given: str | None, default: str) -> float:
@@ -117,6 +125,19 @@ def volume(text: str) -> str:
     if not re.search("[KMGTPE]i?$", text):
         raise WommError(f"--size {text} is too little for a volume (its unit is bytes)", "for example 50Gi")
     return text
+
+
+def networks(text: str) -> tuple[str, ...]:
+    """The addresses and networks, with commas between them, that --nfs-clients was given."""
+    found = tuple(part.strip() for part in text.split(","))
+    for part in found:
+        try:
+            ip_network(part)
+        except ValueError as error:
+            raise WommError(
+                f"--nfs-clients takes addresses and networks: {error}", "for example 10.1.2.3,10.4.0.0/16"
+            ) from error
+    return found
 
 
 def node_selector(given: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:

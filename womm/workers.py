@@ -10,21 +10,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from womm import config, server, signals
+from womm import config, engine, server, signals
 from womm.config import Project
-from womm.errors import WommError
+from womm.engine import Engine
 from womm.follow import Follower
 from womm.kubectl import Kube, KubeChoice, resolve
-from womm.manifests import Share, TaskSpec
+from womm.link import Link
+from womm.manifests import Nfs, Share, TaskSpec
 from womm.output import progress
 from womm.preflight import Preflight
 from womm.process import tool
 from womm.runs import Run, raise_file_limit, sweep
 from womm.server import Server
-from womm.shares import copy, limit
-from womm.shares.copy import Pushed
+from womm.shares import copy, keeping, lazy, limit, nfs
+from womm.shares.copy import Pushed, key_of
 from womm.shares.home import Home, expect
+from womm.shares.keeping import Keeping
 from womm.shares.look import Look, look_at
+from womm.shares.nfs import Export
 from womm.task import create
 from womm.tasks.heartbeat import Heartbeat
 from womm.values import Workers
@@ -47,6 +50,7 @@ class Here:
 
     `look` is what a share by copy would send; None where there is none, and where it is on the file server
     already, as `share` says. `cpu_limit` is set once the cluster is known to take the task's pods with it.
+    `engine` runs what a lazy share takes here.
     """
 
     directory: Path
@@ -56,6 +60,7 @@ class Here:
     share: Share | None = None
     shell: str = ""
     cpu_limit: str | None = None
+    engine: Engine | None = None
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,6 @@ def prepare(choice: KubeChoice, workers: Workers, trust: bool) -> Here:
     sweep()
     directory = config.working_directory()
     project = config.load(directory, trust)
-    if project.share not in (*config.COPIES, "none"):
-        raise WommError(f"--share {project.share} comes later", "womm setup --share eager, syncback or none")
     kube = resolve(choice.over(project.choice))
     for name in ("kubectl", "perl", "bash"):
         tool(name)
@@ -87,7 +90,8 @@ def prepare(choice: KubeChoice, workers: Workers, trust: bool) -> Here:
     look = look_at(Path(project.directory)) if project.share in config.COPIES else None
     if look is not None:
         limit.demand(project, look)
-    return Here(directory, project, kube, look, shell=os.environ.get("SHELL", ""))
+    builder = engine.find(config.remembered("engine")) if project.share == config.LAZY else None
+    return Here(directory, project, kube, look, shell=os.environ.get("SHELL", ""), engine=builder)
 
 
 @contextmanager
@@ -130,7 +134,10 @@ def start(
     begun = begin(run_, workers, here, undo, rules=rules, ready=ready)
     hub, home = begun.hub, None
     pushed = begun.push()
-    if begun.found is not None:
+    spec = begun.permitted()
+    if begun.export is not None:
+        spec = replace(spec, nfs=_export(begun.export, begun, workers, undo))
+    elif begun.found is not None:
         hub.leave(begun.found.pod)
     if pushed is not None and begun.found is not None and pushed.results is not None:
         expect(run_.write, *pushed.results)
@@ -139,7 +146,6 @@ def start(
         home = Home(run_, run_.path, begun.found.pod, pushed.results[0])
         undo.callback(home.bring)
     # Not before: the follower would miss the deployment, and its questions outlive a cluster's silence.
-    spec = begun.permitted()
     follower = Follower(here.kube, spec, hub, run_.environment)
     # The watch starts while the task is created: each kubectl takes its time.
     with signals.held():
@@ -160,7 +166,8 @@ class Begun:
     """A task of which nothing is in the cluster yet: it is tried there, and a share can be pushed.
 
     `permitted` waits until the cluster has said that it would take the task's pods, and how. `found` is the
-    file server, where it is needed, and `share` what pods are told of it.
+    file server, where it is needed, and `share` what pods are told of it, or it of them where there is an
+    `export` of it.
     """
 
     run: Run
@@ -169,6 +176,7 @@ class Begun:
     permitted: Callable[[], TaskSpec]
     found: Server | None
     share: Share | None
+    export: Export | None
 
     def push(self) -> Pushed | None:
         """Push the share, if there is one and the cluster takes the task's pods. Raises WommError."""
@@ -194,18 +202,49 @@ def begin(
     `served`: the file server is needed even without a share that it is to have.
     """
     look, share = here.look, here.share
-    found = server.wait_for(here.kube) if look is not None or served else None
+    # What runs on without this machine has copies: nobody here would keep an export up.
+    over_nfs = here.project.over_nfs and not served and share is None
+    found = server.wait_for(here.kube) if look is not None or over_nfs or served else None
     others = {found.pod: server.CONTAINER} if found is not None else {}
     if found is not None and look is not None:
         back = here.project.share == config.SYNCBACK
         share = copy.plan(found, Path(here.project.directory), look, back)
-    permitted = _try_out(here, run_, _spec(run_.task, workers, here, share))
+    planned = nfs.plan(found, here.project.directory) if found is not None and over_nfs else None
+    spec = _spec(run_.task, workers, here, None if over_nfs else share, planned)
+    permitted = _try_out(here, run_, spec)
     hub = _hub(run_, workers, here, rules=rules, others=others, ready=ready)
     # What runs on this machine is ended before the pods are.
     with signals.held():
         hub.start()
         undo.callback(hub.stop)
-    return Begun(run_, here, hub, permitted, found, share)
+    export = None
+    if found is not None and planned is not None:
+        export = Export(here.kube, Link(run_, found.pod), planned, here.project.uid, here.project.gid)
+    return Begun(run_, here, hub, permitted, found, share, export)
+
+
+def _export(export: Export, begun: Begun, workers: Workers, undo: ExitStack) -> Nfs:
+    # Have the directory served; what pods are told of it. They go before it does, and it before its link.
+    located = export.located()
+    run_, here = begun.run, begun.here
+    kept: Keeping
+    if here.engine is not None and begun.found is not None:
+        kept = lazy.lazy(export, here.engine, begun.found.image, workers.fresh)
+    else:
+        kept = keeping.eager(export, key_of(here.project.directory))
+    export.undo_later()
+    with signals.held():
+        kept.start()
+        undo.callback(kept.stop)
+        undo.callback(run_.take_back)
+        undo.callback(kept.leave)
+    view = kept.wait()
+    if here.engine is not None:
+        progress(
+            f"womm: {here.project.directory} is read as jobs need it (a round trip takes"
+            f" {view.round_trip * 1000:.0f} ms); what changes here is seen there within {view.age:.0f} s"
+        )
+    return located
 
 
 def _try_out(here: Here, run_: Run, spec: TaskSpec) -> Callable[[], TaskSpec]:
@@ -246,7 +285,7 @@ def _hub(
     return Hub(settings, ready, lambda line: progress(f"womm: {line}"))
 
 
-def _spec(task: str, workers: Workers, here: Here, share: Share | None) -> TaskSpec:
+def _spec(task: str, workers: Workers, here: Here, share: Share | None, over_nfs: Nfs | None) -> TaskSpec:
     project = here.project
     return TaskSpec(
         id=task,
@@ -266,6 +305,7 @@ def _spec(task: str, workers: Workers, here: Here, share: Share | None) -> TaskS
         node_selector=tuple(workers.node_selector.items()),
         tolerations=workers.tolerations,
         share=share,
+        nfs=over_nfs,
         pull_secret=project.pull_secret,
     )
 

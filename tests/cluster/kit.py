@@ -378,7 +378,9 @@ def new_namespace(name: str, server_image: str = "", labels: Sequence[str] = ())
         if labels:
             kubectl("label", "namespace", namespace, *labels)
         if server_image:
-            manifest = good(["womm", "--namespace", namespace, "cluster-setup", "--image", server_image])
+            manifest = good(
+                ["womm", "--namespace", namespace, "cluster-setup", "--no-nfs", "--image", server_image]
+            )
             kubectl("create", "-f", "-", stdin=manifest)
             kubectl("--namespace", namespace, "rollout", "status", "deployment/womm-server", "--timeout=120s")
         yield namespace

@@ -30,6 +30,9 @@ class Register:
         self._lock = threading.Lock()
         self._listener = socket.create_server((HOST, 0), backlog=200)
         self.port = self._listener.getsockname()[1]
+        # Bound, and so refusing: it listens once they are released.
+        self._gate = socket.socket()
+        self._gate.bind((HOST, 0))
         threading.Thread(target=self._serve, daemon=True).start()
 
     def job(self, command: str, name: str = "{}") -> str:
@@ -38,6 +41,16 @@ class Register:
         Whatever it starts holds the connection, too.
         """
         return f"exec 3<>/dev/tcp/{HOST}/{self.port}; echo {name} >&3; {command}"
+
+    @property
+    def held(self) -> str:
+        """A command that lasts until release(). (For bash.)"""
+        port = self._gate.getsockname()[1]
+        return f"until (exec 4<>/dev/tcp/{HOST}/{port}) 2>/dev/null; do sleep 0.2; done"
+
+    def release(self) -> None:
+        """Let the jobs that are `held` go on."""
+        self._gate.listen(200)
 
     @property
     def living(self) -> int:
@@ -53,6 +66,7 @@ class Register:
     def close(self) -> None:
         """Take no more."""
         self._listener.close()
+        self._gate.close()
 
     def _serve(self) -> None:
         while True:

@@ -37,9 +37,9 @@ pytestmark = [
 # Beside its main process, a job leaves one in the background, one in a session of its own, and one that
 # does not heed TERM.
 FAMILY = "sleep 600 & setsid sleep 600 & setsid env --ignore-signal=TERM sleep 600 & sleep 600; wait"
-# Seconds from the login's end to that of all that its job has started, on a machine that is busy with the
-# cluster itself; womm's own part is one second from TERM to KILL.
-SOON = 2.5
+# Seconds from the login's end to that of all that its job has started, as is promised; one is from TERM to
+# KILL, and 1.0 to 1.1 are seen here.
+SOON = 2.0
 
 
 def processes() -> list[int]:
@@ -143,8 +143,7 @@ def test_halt_now_ends_the_jobs(none: Place, register: Register) -> None:
     gone = eventually(lambda: register.living == 0 and max(at for at, _ in register.ended), 5)
     ended = register.end_of(b"1\n")
     print(f"the jobs were gone {gone - ended:.2f} s after the one that failed")
-    # GNU parallel itself takes 0.2 s from one signal to the next.
-    assert gone - ended < SOON + 0.5
+    assert gone - ended < SOON
 
 
 def test_ctrl_c_ends_the_jobs(none: Place, register: Register) -> None:

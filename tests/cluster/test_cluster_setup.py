@@ -27,7 +27,7 @@ def anywhere(home: User, namespace: str) -> Place:
 
 
 def test_stdout_is_yaml_that_the_cluster_takes_and_nothing_else(anywhere: Place) -> None:
-    done = anywhere.womm("cluster-setup", "--image", "localhost:5000/womm-server:x", "--quiet")
+    done = anywhere.womm("cluster-setup", "--no-nfs", "--image", "localhost:5000/womm-server:x", "--quiet")
     assert (done.status, done.messages) == (0, "")
     argv = ("--namespace", anywhere.namespace, "delete", "--dry-run=server", "-o", "name", "-f", "-")
     taken = kubectl(*argv, stdin=done.out.decode()).split()
@@ -37,12 +37,15 @@ def test_stdout_is_yaml_that_the_cluster_takes_and_nothing_else(anywhere: Place)
         *(f"{kind}/womm-coordinator" for kind in kinds),
         "deployment.apps/womm-server",
         "service/womm-server",
+        "networkpolicy.networking.k8s.io/womm-server",
     ]
 
 
 def test_the_named_namespace_and_image_are_in_every_object(home: User) -> None:
     place = Place(home, "some-where", home.root)
-    done = place.womm("cluster-setup", "--image", "registry.example.com/team/server@sha256:" + "0" * 64)
+    done = place.womm(
+        "cluster-setup", "--no-nfs", "--image", "registry.example.com/team/server@sha256:" + "0" * 64
+    )
     shown = kubectl(
         "create", "--dry-run=client", "-f", "-", "-o",
         'jsonpath={.metadata.namespace} {.spec.template.spec.containers[0].image}{"\\n"}',
@@ -50,12 +53,12 @@ def test_the_named_namespace_and_image_are_in_every_object(home: User) -> None:
     )  # fmt: skip
     lines = [line.strip() for line in shown.splitlines()]
     lines.remove("some-where registry.example.com/team/server@sha256:" + "0" * 64)
-    assert lines == ["some-where"] * 7
+    assert lines == ["some-where"] * 8
 
 
 @pytest.mark.sandbox("its registry is asked over plain http")
 def test_build_pushes_the_image_whose_digest_it_prints(anywhere: Place) -> None:
-    done = anywhere.womm("cluster-setup", "--build", "--prefix", PREFIX)
+    done = anywhere.womm("cluster-setup", "--no-nfs", "--build", "--prefix", PREFIX)
     assert done.status == 0
     text = done.out.decode()
     kubectl("--namespace", anywhere.namespace, "apply", "--dry-run=server", "-f", "-", stdin=text)

@@ -17,8 +17,10 @@ from kit import IMAGES, Done, Place, Running, eventually, good, keeper, kubectl,
 pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("clean")]
 
 PENDING = ("--kube-node-selector", "example.com/no-such=node")
-# Seconds in which everything is gone. What is promised is 3; here two cores run all of the cluster, too.
-SOON = 6.0
+# Seconds in which everything is gone, as is promised; seen here: 0.2 to 1.3.
+SOON = 3.0
+#: What has to be SOON is measured.
+ALONE = pytest.mark.alone("how soon everything is gone is measured")
 SLEEP = ("-u", "--", "echo here; sleep 600; : {}", ":::", "1", "2", "3")
 
 
@@ -44,11 +46,14 @@ def ended_soon(running: Running, *signals: int) -> Done:
     for signum in signals:
         running.process.send_signal(signum)
     done = running.wait()
-    assert time.monotonic() - since < SOON
+    took = time.monotonic() - since
+    print(f"all was gone {took:.2f} s after the signal")
+    assert took < SOON
     assert "Traceback" not in done.messages
     return done
 
 
+@ALONE
 @pytest.mark.parametrize(
     ("signum", "share", "options", "until"),
     [
@@ -98,6 +103,7 @@ def test_ctrl_c_in_the_terminal_ends_a_run_and_nothing_is_left(none: Place) -> N
     assert none.left() == []
 
 
+@ALONE
 def test_signals_again_and_again_do_not_stop_the_clean_up(eager: Place) -> None:
     with eager.started("parallel", "--kube-pods", "2", *SLEEP) as running:
         until_running(running)
@@ -106,6 +112,7 @@ def test_signals_again_and_again_do_not_stop_the_clean_up(eager: Place) -> None:
     assert eager.left() == []
 
 
+@ALONE
 def test_signals_while_a_run_finishes_change_nothing(none: Place) -> None:
     # Where there is a quota, the end of the pods is waited for.
     with (
@@ -132,6 +139,7 @@ def test_after_the_first_hup_running_jobs_end_and_no_other_begins(none: Place) -
     assert none.left() == []
 
 
+@ALONE
 def test_term_ends_a_run_that_waits_for_its_jobs_after_a_hup(none: Place) -> None:
     with none.started("parallel", "--kube-pods", "1", *SLEEP) as running:
         until_running(running)
@@ -170,6 +178,7 @@ def slow_steps() -> list[str]:
     return [line for line in good(["ps", "-eo", "args"]).splitlines() if line == "sleep 6789"]
 
 
+@ALONE
 @pytest.mark.sandbox("its docker's builds are processes of this machine")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_build_and_nothing_is_left(
@@ -184,6 +193,7 @@ def test_a_signal_ends_a_build_and_nothing_is_left(
     assert [*tmp_path.iterdir(), *place.path.iterdir(), *place.left()] == []
 
 
+@ALONE
 def test_a_signal_ends_a_push_and_nothing_is_left(make_place: Callable[[str], Place], tmp_path: Path) -> None:
     # A registry that takes connections and never answers.
     place = make_place("pushing")

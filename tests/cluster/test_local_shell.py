@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from kit import Done, Place, eventually, good
-from test_shell import GONE, SIX_TIMES_SEVEN, in_front, size, typed
+from test_shell import ALONE, GONE, SIX_TIMES_SEVEN, in_front, size, typed
 
 pytestmark = [
     pytest.mark.timeout(240),
@@ -68,6 +68,7 @@ def test_the_directory_is_the_real_one_bytes_pass_and_the_status_comes_back(plac
     assert containers(place) == []
 
 
+@ALONE
 def test_a_terminal_works_as_in_a_pod_and_a_closed_one_takes_the_container_along(place: Place) -> None:
     with typed(place, "--local") as terminal:
         terminal.ready()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections import Counter
@@ -9,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from kit import Done, Place, eventually, joblog, kubectl, objects, pods
+from kit import Done, Place, eventually, joblog, kubectl, new_namespace, objects, pods, rule
 from register import Register
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("clean")]
@@ -18,6 +19,14 @@ pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("clean")]
 def delete(place: Place, names: Sequence[str], *how: str) -> None:
     """Delete pods."""
     kubectl("--namespace", place.namespace, "delete", "pod", *names, *how)
+
+
+def evict(place: Place, names: Sequence[str]) -> None:
+    """Evict pods through the API, as draining a node does."""
+    for name in names:
+        eviction = {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": name}}
+        url = f"/api/v1/namespaces/{place.namespace}/pods/{name}/eviction"
+        kubectl("create", "--raw", url, "-f", "-", stdin=json.dumps(eviction))
 
 
 FORCE = ("--force", "--grace-period=0", "--wait=false")
@@ -55,19 +64,62 @@ def test_ten_pods_deleted_by_force_cost_500_jobs_nothing(
     assert max(told.values()) <= 3
 
 
-@pytest.mark.parametrize("how", [FORCE, ("--wait=false",)], ids=["force", "gracefully"])
-def test_all_pods_deleted_at_once_and_replaced(none: Place, how: Sequence[str], register: Register) -> None:
+@pytest.mark.parametrize(
+    "remove",
+    [
+        lambda place, names: delete(place, names, *FORCE),
+        lambda place, names: delete(place, names, "--wait=false"),
+        evict,
+    ],
+    ids=["force", "gracefully", "evicted"],
+)
+def test_all_pods_deleted_at_once_and_replaced(
+    none: Place, remove: Callable[[Place, Sequence[str]], None], register: Register
+) -> None:
     jobs = [str(n) for n in range(24)]
     command = register.job("echo {} began; sleep 2; echo {} ended")
     with none.started(
         "parallel", "--kube-pods", "3", "--procs-per-pod", "2", "--", command, ":::", *jobs
     ) as running:
         running.until(lambda: len(register.runs) >= 8)
-        delete(none, pods(none, running), *how)
+        remove(none, pods(none, running))
         done = running.wait()
     assert done.status == 0
     assert done.lines == sorted(f"{n} {what}" for n in jobs for what in ("began", "ended"))
     assert set(register.most.values()) == {1}
+
+
+def test_a_pod_that_its_node_evicts_costs_its_jobs_nothing_and_the_reason_is_told(
+    none: Place, register: Register
+) -> None:
+    # More of its node's disk than it may have: the kubelet looks every 10 s.
+    limits = [{"type": "Container", "default": {"ephemeral-storage": "20Mi"}}]
+    command = register.job(f"echo {{}} began; {register.held}; echo {{}} ended", "{} $HOSTNAME")
+    with new_namespace("evicted") as namespace, rule(namespace, "LimitRange", limits=limits):
+        place = Place(none.user, namespace, none.path)
+        options = ("--kube-pods", "2", "--procs-per-pod", "2")
+        with place.started("parallel", *options, "--", command, ":::", "1", "2", "3", "4") as running:
+            running.until(lambda: register.living == 4)
+            victim = pods(place, running)[0]
+            lost = {name.split()[0] for name in register.runs if name.split()[1] == victim.encode()}
+            fill = ("exec", victim, "-c", "womm", "--", "sh", "-c", "head -c 60M /dev/zero >/tmp/full")
+            kubectl("--namespace", namespace, *fill)
+            running.until(lambda: len(register.runs) == 4 + len(lost))
+            phase = ("get", "pod", victim, "-o", "jsonpath={.status.phase}/{.status.reason}")
+            assert kubectl("--namespace", namespace, *phase) == "Failed/Evicted"
+            register.release()
+            done = running.wait()
+    assert done.status == 0, done.messages
+    assert done.lines == sorted(f"{n} {what}" for n in range(1, 5) for what in ("began", "ended"))
+    # Each on one pod, and those that were lost on another one as well.
+    assert set(register.runs.values()) == {1}
+    runs = Counter(name.split()[0] for name in register.runs)
+    assert runs == {str(n).encode(): 1 + (str(n).encode() in lost) for n in range(1, 5)}
+    told = re.findall(rf"{victim} was lost \((.*)\): its job runs again", done.messages)
+    assert len(told) == len(lost)
+    for reason in told:
+        assert reason.startswith("Evicted: ")
+        assert "ephemeral" in reason
 
 
 def test_a_jobs_stdin_is_given_again(none: Place, tmp_path: Path, register: Register) -> None:

@@ -21,7 +21,9 @@ AFTER = 15
 def short(home: User, server_image: str) -> Iterator[Place]:
     """A directory set up for a namespace whose file server is impatient."""
     with new_namespace("orphans") as namespace:
-        manifest = good(["womm", "--namespace", namespace, "cluster-setup", "--image", server_image])
+        manifest = good(
+            ["womm", "--namespace", namespace, "cluster-setup", "--no-nfs", "--image", server_image]
+        )
         patience = "{name: WOMM_ORPHANS_AFTER, value: %s}"
         assert patience % '"600"' in manifest
         # Less than cluster-setup takes: tasks that run would have to be more diligent than they are.

@@ -53,7 +53,7 @@ def test_the_readmes_commands_run_as_they_stand(newcomer: dict[str, str], tmp_pa
     for line in [*others, main_job]:
         seen[line] = shell(line)
         assert seen[line].status == 0, f"{line}: {seen[line].messages}"
-        if "kubectl create" in line:
+        if "kubectl apply" in line:
             namespace = shell("kubectl config view --minify -o 'jsonpath={..namespace}'").out.decode()
             kubectl("-n", namespace, "rollout", "status", "deployment/womm-server", "--timeout=120s")
     expected = shell("find -type f -exec wc -l {} \\;").lines

@@ -262,12 +262,12 @@ def test_a_file_server_that_is_still_starting_is_waited_for_and_one_that_never_w
 ) -> None:
     with new_namespace("starting") as namespace:
         own = Place(eager.user, namespace, eager.path)
-        missing = own.womm("cluster-setup", "--image", f"{PREFIX}womm-server:no-such")
+        missing = own.womm("cluster-setup", "--no-nfs", "--image", f"{PREFIX}womm-server:no-such")
         kubectl("create", "-f", "-", stdin=missing.out.decode())
         first, way_out = error(own.parallel("--", "cat", ":::", "a"))
         assert first.startswith("womm: the file server can't start: ErrImagePull: ")
         assert "womm cluster-setup --build" in way_out
-        there = own.womm("cluster-setup", "--image", server_image)
+        there = own.womm("cluster-setup", "--no-nfs", "--image", server_image)
         kubectl("apply", "-f", "-", stdin=there.out.decode())
         done = own.parallel("--", "cat", ":::", "a")
         assert (done.status, done.out) == (0, b"1\n"), done.messages

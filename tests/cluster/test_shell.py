@@ -18,9 +18,10 @@ from kit import LIMIT, Place, created, environment_of, eventually, kubectl, name
 
 pytestmark = [pytest.mark.timeout(240), pytest.mark.usefixtures("clean")]
 
-#: Seconds from a shell's end until its deployment is gone: 3 as promised, and as many for a machine with two
-#: cores that is the cluster as well.
-GONE = 3.0 + 3.0
+#: Seconds from a shell's end until its deployment is gone, as is promised; seen here: 0.4 to 0.7.
+GONE = 3.0
+#: What has to be GONE is measured.
+ALONE = pytest.mark.alone("how soon everything is gone is measured")
 PROMPT = "ready> "
 # Echoes come first, and bash colours them: what is awaited is never in what was typed.
 SIX_TIMES_SEVEN = "$((6 * 7))"
@@ -93,6 +94,7 @@ def run_of(terminal: Terminal) -> tuple[str, str]:
     return task, pod.removeprefix("pod/")
 
 
+@ALONE
 def test_a_terminal_in_a_pod_is_as_one_here(none: Place) -> None:
     with typed(none) as terminal:
         terminal.ready()
@@ -129,7 +131,9 @@ def test_a_terminal_in_a_pod_is_as_one_here(none: Place) -> None:
         terminal.type("exit 7\r")
         begun = time.monotonic()
         assert terminal.ends() == 7
-        assert time.monotonic() - begun < GONE
+        took = time.monotonic() - begun
+        print(f"all was gone {took:.2f} s later")
+        assert took < GONE
     # The pods of a deleted deployment are marked for deletion a moment later.
     eventually(lambda: names(none.namespace) == [])
 
@@ -195,13 +199,16 @@ def test_a_shell_whose_pod_is_deleted_ends_and_says_so(none: Place) -> None:
         assert terminal.ends() == 255
 
 
+@ALONE
 def test_a_terminal_that_is_closed_takes_its_pod_along(none: Place) -> None:
     with typed(none) as terminal:
         terminal.ready()
         terminal.child.ptyproc.fileobj.close()
         begun = time.monotonic()
         eventually(lambda: names(none.namespace) == [])
-        assert time.monotonic() - begun < GONE
+        took = time.monotonic() - begun
+        print(f"all was gone {took:.2f} s later")
+        assert took < GONE
         eventually(lambda: not terminal.place.user.runs())
 
 

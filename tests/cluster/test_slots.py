@@ -23,9 +23,8 @@ pytestmark = [
     pytest.mark.alone("how well slots are used is measured"),
 ]
 
-# Seconds from a pod's container that runs to its first job; the goal is 1.5 on a machine that is not the
-# cluster, too.
-SOON = 2.5
+# Seconds from a pod's container that runs to its first job, as is promised; seen here: 0.4 to 1.1.
+SOON = 1.5
 
 
 class Watch:

@@ -39,7 +39,15 @@ def lasting(home: User, server_image: str) -> Iterator[Place]:
         kubectl("create", "-f", "-", stdin=json.dumps(volume))
         try:
             with new_namespace("volume") as namespace:
-                setup = ["womm", "--namespace", namespace, "cluster-setup", "--image", server_image]
+                setup = [
+                    "womm",
+                    "--namespace",
+                    namespace,
+                    "cluster-setup",
+                    "--no-nfs",
+                    "--image",
+                    server_image,
+                ]
                 manifest = good([*setup, "--size", "1Gi", "--storage-class", name])
                 kubectl("create", "-f", "-", stdin=manifest)
                 rolled_out(namespace)

@@ -75,7 +75,8 @@ def _server(kube: Kube, project: Project | None) -> Finding:
     except WommError as missing:
         needed = project is not None and project.share != "none"
         return Finding("server", MISSING if needed else NOTE, missing.message, missing.hint)
-    return Finding("server", OK, f"file server {found.pod}, {found.image}")
+    more = "" if found.nfs else f"; {server.WITHOUT_NFS}"
+    return Finding("server", OK, f"file server {found.pod}, {found.image}{more}")
 
 
 def _nodes(kube: Kube, project: Project | None) -> Finding:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from womm import joblog, joblogs, timeline, workers
+from womm.config import LAZY
 from womm.errors import WommError
 from womm.files import PARALLEL_OPTIONS
 from womm.getopt import BadOption, load_table
@@ -77,6 +78,11 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
 def _by_itself(options: ParallelOptions, here: Here, asked: Detached, choice: KubeChoice) -> int:
     from womm.tasks.submit import submit  # noqa: PLC0415 - only with --async
 
+    if here.project.share == LAZY:
+        raise WommError(
+            "--async outlives this machine's link, and a lazy share is read over it",
+            "`womm setup --share eager` sends the directory; or leave out --async",
+        )
     again = None
     if options.log.again is not None:
         again = [*_as_words(choice), "parallel", *options.log.again]

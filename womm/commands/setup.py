@@ -36,8 +36,15 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--share",
         choices=answers.SHARES,
-        help="how pods see this directory: a copy of it (eager, the default; syncback: what jobs change comes"
-        " back), or not at all (none)",
+        help="how pods see this directory: as it is sent before the jobs begin (eager, the default; syncback:"
+        " what jobs change comes back), as it is here, each file when a job opens it (lazy), or not at all"
+        " (none)",
+    )
+    parser.add_argument(
+        "--share-via",
+        choices=config.VIA,
+        help="how pods see an eager share: all of them the same files over NFS, or each a copy of its own"
+        " (default: auto, which tries NFS)",
     )
     parser.add_argument(
         "--share-limit",
@@ -177,6 +184,7 @@ def _flags(options: argparse.Namespace, choice: KubeChoice) -> Flags:
         load=engine.load_command(options.load),
         engine=options.engine,
         share_limit=limit,
+        via=options.share_via,
     )
 
 

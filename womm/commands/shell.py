@@ -30,6 +30,7 @@ _OF_PODS = (
     "--kube-toleration",
     "--transport",
     "--pending-timeout",
+    "--fresh",
 )
 
 _MORE = """
@@ -87,6 +88,11 @@ def make_parser() -> Parser:
         help="end if the pod can't run for so long (default: 5m; units: s, m, h, d)",
     )
     parser.add_argument(
+        "--fresh",
+        metavar="SECONDS",
+        help="how old what the pod sees of a lazy share may be (default: as its link allows)",
+    )
+    parser.add_argument(
         "--trust",
         action="store_true",
         help="take the .womm that serves this directory, though you did not make it",
@@ -108,6 +114,7 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         node_selector=values.node_selector(options.kube_node_selector, os.environ),
         tolerations=values.tolerations(options.kube_toleration, os.environ),
         transport=values.transport(options.transport),
+        fresh=values.fresh(options.fresh),
         pending_timeout=values.duration("--pending-timeout", options.pending_timeout, "5m"),
     )
     here = workers.prepare(choice, wanted, options.trust)

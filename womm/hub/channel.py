@@ -117,7 +117,9 @@ class Channel:
             try:
                 if self._distrusted or self._gone is not None:
                     raise DialFailed(self.complaint)
-                await self._dial()
+                # A node that is gone does not even refuse.
+                left = _GREETING if deadline is None else deadline - self._loop.time()
+                await self._dial(min(_GREETING, left))
             except DialFailed as failure:
                 self.complaint = str(failure)
                 self._changed()
@@ -147,6 +149,7 @@ class Channel:
             self.complaint = f"bug: {bug!r}"
             self._loop.call_exception_handler({"message": f"channel to {self.place.pod}", "exception": bug})
             self._detach(self._link)
+            self._changed()
             self._loop.call_later(self._dead_man + _MARGIN, self._give_up, self.complaint, False)
 
     def _give_up(self, reason: str, died: bool) -> None:
@@ -162,8 +165,8 @@ class Channel:
             except asyncio.TimeoutError:
                 return
 
-    async def _dial(self) -> None:
-        # Returns with the channel up. Raises DialFailed.
+    async def _dial(self, patience: float) -> None:
+        # Returns with the channel up. Raises DialFailed; also if no agent greets for `patience` seconds.
         def hello() -> bytes:
             self._session.begin_channel()
             place = self.place
@@ -179,7 +182,7 @@ class Channel:
                 link = await self._dialler.open(transport, self.place)
                 self._attach(link, greeted)
                 link.write(self._dialler.agent + hello())
-                await asyncio.wait_for(greeted, _GREETING)
+                await asyncio.wait_for(greeted, patience)
             except (DialFailed, Violation, asyncio.TimeoutError, OSError) as error:
                 reason = "no answer" if isinstance(error, asyncio.TimeoutError) else str(error)
                 failure = DialFailed(reason or failure.args[0])

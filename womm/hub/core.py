@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -64,6 +64,8 @@ class Core:
         self._queue: deque[Job] = deque()
         self._calls: set[Call] = set()
         self._places = Places(settings.run)
+        # The pods that take jobs, and as they were told.
+        self._taking: set[str] = set()
         self._announced: list[str] = []
         self._called = self._complained = False
         self._leaving: set[asyncio.Task[None]] = set()
@@ -76,8 +78,9 @@ class Core:
     # Pods come and go.
 
     def see(self, pods: Sequence[PodState]) -> None:
-        self._pods = {pod.name: pod for pod in pods}
-        self._changed()
+        # Of a thousand pods hardly one has changed.
+        known, self._pods = self._pods, {pod.name: pod for pod in pods}
+        self._changed([name for name, pod in self._pods.items() if known.get(name) is not pod])
 
     def _judge(self, name: str, channel: Channel) -> None:
         # Is the container behind a channel known to be gone? A pod that is deleted by force is gone from
@@ -105,7 +108,12 @@ class Core:
             settings.shell,
             killed(settings.rules.memory),
         )
-        channel = Channel(place, self._dialler, slots, settings.dead_man, self._changed_soon)
+
+        def changed() -> None:
+            # A channel says so from within its own work.
+            self._loop.call_soon(self._changed, [pod])
+
+        channel = Channel(place, self._dialler, slots, settings.dead_man, changed)
         self._channels[pod] = channel
         return channel
 
@@ -115,32 +123,33 @@ class Core:
             self._leaving.add(quitting)
             quitting.add_done_callback(self._leaving.discard)
 
-    def _changed_soon(self) -> None:
-        # A channel says so from within its own work.
-        self._loop.call_soon(self._changed)
-
-    def _changed(self) -> None:
+    def _changed(self, names: Iterable[str]) -> None:
+        # The state of these pods, or of the channels to them, may be another one.
         if self._closing:
             return
-        for name, channel in list(self._channels.items()):
-            if name in self._settings.others:
-                continue
+        if [name for name in names if name not in self._settings.others and self._look_at(name)]:
+            self.reached = self.reached or bool(self._taking)
+            self._announced = sorted(self._taking)
+            self._announce(self._announced, _REMINDER)
+        self._give()
+
+    def _look_at(self, name: str) -> bool:
+        # Returns whether it takes jobs now and didn't, or the other way round.
+        pod, channel = self._pods[name], self._channels.get(name)
+        if channel is not None:
             self._judge(name, channel)
             if channel.over:
                 del self._channels[name]
             elif channel.complaint and not self.reached:
                 self.complaint = channel.complaint
-        for name, pod in self._pods.items():
-            if pod.usable and name not in self._channels:
-                self._containers[name] = pod.container
-                self._open(name, CONTAINER, self._settings.slots)
-        takes = sorted(name for name, channel in self._channels.items() if self._takes(name, channel))
-        if takes:
-            self.reached = True
-        if takes != self._announced:
-            self._announced = takes
-            self._announce(takes, _REMINDER)
-        self._give()
+        if pod.usable and name not in self._channels:
+            self._containers[name] = pod.container
+            self._open(name, CONTAINER, self._settings.slots)
+        takes = pod.usable and self._channels[name].up
+        if takes == (name in self._taking):
+            return False
+        self._taking ^= {name}
+        return True
 
     def _announce(self, pods: list[str], pause: float) -> None:
         # GNU parallel takes the login file's mtime when it first looks for that of what it read at its start
@@ -157,9 +166,6 @@ class Core:
             pause = min(pause, _LAST_REMINDER)
         if pause <= _LAST_REMINDER:
             self._loop.call_later(pause, self._announce, pods, 3 * pause)
-
-    def _takes(self, name: str, channel: Channel) -> bool:
-        return channel.up and name in self._pods and self._pods[name].usable
 
     # Jobs come and go.
 
@@ -222,10 +228,12 @@ class Core:
             return
         self._tell(f"{why}: its job runs again")
         self._queue.appendleft(job)
-        self._changed_soon()
+        self._loop.call_soon(self._give)
 
     def _give(self) -> None:
         # Give waiting jobs to pods, in their order.
+        if not self._queue:
+            return
         free = {name: self._channels[name].free for name in self._announced if self._channels[name].up}
         left: deque[Job] = deque()
         while self._queue:

@@ -8,6 +8,9 @@ use strict;
 use warnings;
 
 use constant { PATIENCE => 150, PAUSE => 0.02 };
+# The status of a process that TERM has ended. With 0 an evicted pod would be one that has Succeeded, and nobody learnt
+# of the eviction.
+use constant { ENDED => 143 };
 
 # agents: the processes that call themselves womm-agent.
 sub agents {
@@ -27,7 +30,7 @@ sub end {
     kill "TERM", agents();
     my $looks = 0;
     select undef, undef, undef, PAUSE while $looks++ < PATIENCE and agents();
-    exit 0;
+    exit ENDED;
 }
 
 $SIG{TERM} = $SIG{INT} = \&end;

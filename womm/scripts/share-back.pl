@@ -1,6 +1,8 @@
 #!/usr/bin/env perl
-# share-back.pl note|serve ROOT: what jobs change in a pod's copy of a share, ROOT/files, goes to the file server.
+# share-back.pl note|list|serve ROOT: what jobs change in a pod's copy of a share, ROOT/files, goes to the file server.
 #   note   have ROOT/base tell what was pulled; the init container's last act
+#   list   have ROOT/names and ROOT/report tell what has changed since then. Nothing is sent: the NFS server's door, which
+#          has one copy for all pods, sees to that
 #   serve  answer whoever connects to the abstract socket "womm/TASK/back" with "done" once all that has changed
 #          since then is on the server. Who comes while something is being sent waits for the next turn, so what
 #          a job did before it asked is always covered. A try that fails is told ("failed REASON"), and made
@@ -91,19 +93,40 @@ sub list {
     close $file or die "$name: $!\n";
 }
 
+# changed STATE NOW: what is new or another one in NOW.
+sub changed {
+    my ($state, $now) = @_;
+    return grep { length $now->{$_} == 1 or $now->{$_} ne ($state->{$_} // "") } keys %$now;
+}
+
+# report BASE NOW: write it.
+sub report {
+    my ($base, $now) = @_;
+    list("report", (map { "N" . substr $_, 6 } grep { !exists $base->{$_} } keys %$now),
+        map { "D" . substr $_, 6 } grep { !exists $now->{$_} } keys %$base);
+}
+
+# list_all BASE: see `list` above. Where nothing has changed there is nothing in `names`.
+sub list_all {
+    my ($base) = @_;
+    my $now = scan();
+    my @changed = changed($base, $now);
+    report($base, $now);
+    list("names", @changed || grep({ !exists $now->{$_} } keys %$base) ? ("report", @changed) : ());
+}
+
 # send_all BASE SENT: bring the server up to date. BASE is what was pulled, SENT what the server knows. Returns "" or what
 # went wrong; or dies of it.
 sub send_all {
     my ($base, $sent) = @_;
     my $now = scan();
-    my @changed = grep { length $now->{$_} == 1 or $now->{$_} ne ($sent->{$_} // "") } keys %$now;
+    my @changed = changed($sent, $now);
     my @gone = grep { !exists $now->{$_} } keys %$sent;
     return "" unless @changed or @gone;
     # Whatever becomes of this try: these may be there from now on.
     $sent->{$_} = "" for @changed;
     save("sent", $sent);
-    list("report", (map { "N" . substr $_, 6 } grep { !exists $base->{$_} } keys %$now),
-        map { "D" . substr $_, 6 } grep { !exists $now->{$_} } keys %$base);
+    report($base, $now);
     # Where a directory is gone as a whole, or is none any more, what was in it goes with it.
     list("names", "report", @changed, grep { is_directory($now, s{/[^/]*\z}{}r) } @gone);
     my $problem = rsync();
@@ -177,13 +200,14 @@ sub serve {
 # main: see above. Exit 2 on bad arguments.
 sub main {
     my ($verb, $root) = @ARGV;
-    if (@ARGV != 2 or $verb ne "note" and $verb ne "serve") {
-        print STDERR "usage: share-back.pl note|serve ROOT\n";
+    if (@ARGV != 2 or $verb !~ /\A(?:note|list|serve)\z/) {
+        print STDERR "usage: share-back.pl note|list|serve ROOT\n";
         exit 2;
     }
     umask 077;
     chdir $root or die "share-back: $root: $!\n";
     if ($verb eq "serve") { serve() }
+    if ($verb eq "list") { return list_all(load("base")) }
     # What came last would count as changed.
     select undef, undef, undef, TICK;
     save("base", scan());

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
-from womm import config
+from womm import config, server
+from womm.config import AUTO, COPY, EAGER, LAZY, NFS, Project
+from womm.errors import WommError
 from womm.output import progress
+from womm.shares import probe
+from womm.shares.probe import Unusable
 from womm.testbed import kept, make
 from womm.wizard import notes
 from womm.wizard.order import KEEP, RESUME, SHELL, Order
@@ -43,8 +48,34 @@ def carry_out(order: Order, asking: bool) -> None:
 
 
 def _save(order: Order, image: str, arch: str) -> None:
-    path = config.save(order.project(image, arch))
+    project = order.project(image, arch)
+    path = config.save(replace(project, via=_via(order, project)))
     progress(f"womm: set up ({path}). Now: womm parallel --kube-pods 3 -- COMMAND …")
+
+
+def _via(order: Order, project: Project) -> str:
+    # By copy or over NFS: what the cluster can do, unless the user has said it. Raises WommError.
+    if order.via != AUTO:
+        return order.via
+    if project.share == EAGER and not _has_nfs(order):
+        return COPY
+    progress("womm: trying whether the nodes can mount over NFS; pods have copies otherwise")
+    try:
+        probe.demand(order.kube, project)
+    except Unusable as why:
+        if project.share == LAZY:
+            raise
+        progress(f"womm: each pod will have a copy of its own: {why.message}")
+        return COPY
+    return NFS
+
+
+def _has_nfs(order: Order) -> bool:
+    # What is not there yet, or can't be asked, is no reason not to be set up.
+    try:
+        return server.find(order.kube).nfs
+    except WommError:
+        return False
 
 
 def _has_container(order: Order) -> bool:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 
-from womm import registries, rights
+from womm import registries, rights, server
 from womm.checks.finding import MISSING, NOTE, OK, Finding
-from womm.config import COPIES, Project
+from womm.config import COPIES, LAZY, Project
 from womm.prompts import Choice
 
 #: Each answer's flag, in the order of the questions.
@@ -20,9 +20,8 @@ FLAGS = {
     "base_image": "--base-image",
     "prefix": "--prefix",
 }
-#: What --share takes; those in LATER come with a later version.
-SHARES = ("lazy", "eager", "syncback", "none")
-LATER = ("lazy",)
+#: What --share takes.
+SHARES = (LAZY, *COPIES, "none")
 NEVER_MIND = "never mind"
 #: The parts of a directory's setup that can be changed alone.
 SHARE, KUBERNETES, BASE, IMAGE = "share", "kubernetes", "base", "image"
@@ -89,14 +88,16 @@ def parts(project: Project) -> list[Choice]:
     ]
 
 
-def shares(eager_lacks: str, server_lacks: str = "") -> list[Choice]:
-    """How pods can see the directory; `eager_lacks` is why shares by copy can't work here, or ""."""
-    later = "comes with a later version"
+def shares(eager_lacks: str, server_lacks: str = "", lazy_lacks: str = "") -> list[Choice]:
+    """How pods can see the directory; `eager_lacks` is why shares by copy can't work here, or "".
+
+    `lazy_lacks`: the same of the lazy one.
+    """
     copies = "every pod gets a copy before its jobs begin"
     if server_lacks and not eager_lacks:
         copies += f"; {server_lacks}"
     return [
-        Choice("lazy", "lazily", "files come when a job opens them", later),
+        Choice("lazy", "lazily", "files come when a job opens them", lazy_lacks),
         Choice("eager", "eagerly (no syncback)", copies, eager_lacks),
         Choice("syncback", "eagerly (syncback on completion)", "what jobs change comes back", eager_lacks),
         Choice("none", "not at all", "jobs see an empty directory"),
@@ -161,6 +162,14 @@ def eager_lacks(findings: Iterable[Finding]) -> tuple[str, Sequence[Finding]]:
 
 def _is_of_shares(found: Finding) -> bool:
     return found.state == MISSING or any(right in found.text for right in rights.EAGER)
+
+
+def lazy_lacks(findings: Iterable[Finding]) -> str:
+    """Why a lazy share can't work from here; "" if it can, as far as is seen."""
+    found = next((found for found in findings if found.name == "server"), None)
+    if found is None or found.state != OK:
+        return "the servers have to be made first: `womm cluster-setup`"
+    return server.WITHOUT_NFS if server.WITHOUT_NFS in found.text else ""
 
 
 def base_complaint(name: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from womm import here, image
 from womm.checks.finding import Finding
 from womm.checks.survey import preflight
-from womm.config import COPIES
+from womm.config import COPIES, COPY, LAZY
 from womm.errors import WommError
 from womm.kubectl import Kube, KubeChoice, contexts, resolve
 from womm.output import progress, warn
@@ -23,10 +23,10 @@ from womm.wizard.order import COMMANDS, KEEP, RESUME, SHELL, Flags, Order, is_of
 def check_flags(flags: Flags, directory: str, usual: Answers, asking: bool) -> None:
     """Refuse what can be seen to be wrong or missing before anything is looked at. Raises WommError."""
     given = flags.given
-    if given.share in answers.LATER:
-        raise WommError(f"--share {given.share} comes later", "--share eager, syncback or none")
     share = given.share or ("" if asking else usual.share)
-    if share in COPIES and (why := here.unshareable(directory)):
+    if share == LAZY and flags.via == COPY:
+        raise WommError("a lazy share is no copy", "leave out --share-via, or --share eager")
+    if share in (LAZY, *COPIES) and (why := here.unshareable(directory)):
         raise WommError(f"{directory} can't be shared: {why}", "--share none, or another directory")
     if given.prefix and answers.is_public(given.prefix):
         raise WommError(
@@ -83,6 +83,8 @@ def by_flags(flags: Flags, scene: Scene) -> Order:
         kept.demand(scene.engine, scene.directory)
         flags, scene = _resumed(flags, scene)
     complete = flags.given.over(scene.usual)
+    if complete.share == LAZY and (why := answers.lazy_lacks(scene.findings)):
+        raise WommError(f"this directory can't be shared lazily: {why}", "--share eager")
     if complete.share in COPIES:
         ask.tell(answers.eager_lacks(scene.findings)[1])
     way = RESUME if flags.resume else COMMANDS

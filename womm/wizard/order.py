@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from womm.config import Project
+from womm.config import AUTO, COPY, EAGER, LAZY, Project
 from womm.engine import Engine
 from womm.image import Account
 from womm.kubectl import Kube
@@ -29,6 +29,8 @@ class Flags:
     engine: str | None
     #: Bytes that may be shared; None: nothing is said.
     share_limit: int | None
+    #: How pods see an eager share, one of config.VIA; None: nothing is said.
+    via: str | None = None
 
     @property
     def about_image(self) -> bool:
@@ -55,8 +57,18 @@ class Order:
     #: Whether what an earlier setup has left is thrown away first.
     afresh: bool = False
 
+    @property
+    def via(self) -> str:
+        """How pods are to see the directory: NFS, COPY, or AUTO: what works."""
+        if self.answers.share == LAZY:
+            # There is no other way, but it is tried before it is remembered.
+            return self.flags.via or AUTO
+        if self.answers.share != EAGER:
+            return COPY
+        return self.flags.via or AUTO
+
     def project(self, image: str, arch: str) -> Project:
-        """What is to be remembered of it."""
+        """What is to be remembered of it, with `via` undecided."""
         account, answers = self.account, self.answers
         assert answers.share is not None
         return Project(

@@ -1,0 +1,63 @@
+"""Both servers of a namespace, for the tests of what is shared over NFS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from kit import IMAGES, Done, Place, User, call, kubectl, new_namespace
+
+#: Where the NFS servers of all namespaces are.
+SYSTEM = "womm-system"
+#: Whose the exports of `publish` are.
+OWNER = (1501, 1502)
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Both servers of a namespace."""
+
+    namespace: str
+    address: str
+    pod: str
+
+    def files(self, *argv: str, stdin: str = "") -> Done:
+        """Run a program in the file server."""
+        where = ("--namespace", self.namespace, "exec", "-i", "deployment/womm-server", "--")
+        return call(["kubectl", *where, *argv], stdin=stdin.encode())
+
+    def nfs(self, *verb: str) -> str:
+        """Have server-nfs do something that has to succeed."""
+        done = self.files("/opt/womm/scripts/server-nfs", *verb)
+        assert done.status == 0, done.messages
+        return done.out.decode()
+
+    def publish(self, task: str, path: str, content: str) -> None:
+        """Export a directory with one file."""
+        place = f"/srv/womm/shares/key/{task}"
+        self.files("sh", "-c", f"mkdir -p {place} && chmod 00755 {place} && cat >{place}/file", stdin=content)
+        self.nfs("publish", task, "key", path, *map(str, OWNER))
+
+    def inside(self, pod: str, *argv: str) -> Done:
+        """Run a program in one of the clients."""
+        return call(["kubectl", "--namespace", self.namespace, "exec", pod, "--", *argv], limit=60)
+
+
+@contextmanager
+def both_servers(home: User, name: str) -> Iterator[Servers]:
+    """Both servers, as `womm cluster-setup` has them, in a namespace of their own."""
+    with new_namespace(name) as namespace:
+        done = Place(home, namespace, home.root).womm("cluster-setup", "--build", *IMAGES)
+        assert done.status == 0, done.messages
+        called = f"womm-nfs-{namespace}"
+        try:
+            kubectl("apply", "-f", "-", stdin=done.out.decode())
+            for where, deployment in ((namespace, "womm-server"), (SYSTEM, called)):
+                kubectl("-n", where, "rollout", "status", f"deployment/{deployment}", "--timeout=60s")
+            which = ("-l", f"app.kubernetes.io/name={called}", "-o", "jsonpath={.items[0].status.podIP}")
+            address = kubectl("-n", SYSTEM, "get", "service", called, "-o", "jsonpath={.spec.clusterIP}")
+            yield Servers(namespace, address, kubectl("-n", SYSTEM, "get", "pods", *which))
+        finally:
+            kinds = "deployments,services,secrets,roles,rolebindings,networkpolicies"
+            kubectl("-n", SYSTEM, "delete", kinds, "-l", f"app.kubernetes.io/name={called}", "--wait=false")

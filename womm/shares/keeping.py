@@ -1,0 +1,157 @@
+"""A share over NFS is kept up as long as its task lives: made again if a server is replaced."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from womm import signals
+from womm.beside import Heard
+from womm.errors import WommError
+from womm.output import debug, progress, warn
+from womm.process import attempt
+from womm.server import nfs_script
+from womm.shares.nfs import Export
+
+# Seconds between two tries, at first and at most; that the first one may take; that a deletion may take.
+_AGAIN, _SELDOM, _PATIENCE, _DELETION = 1.0, 8.0, 90.0, 30.0
+_READY = "womm-nfs: ready "
+
+
+class Way(Protocol):
+    """A program through which the NFS server knows that the task lives; it ends if that one does."""
+
+    def lines(self) -> Iterator[str]:
+        """What it says on stderr, until it ends."""
+
+    def kill(self) -> None:
+        """Have it end."""
+
+    def end(self) -> str:
+        """See to its end; what else there was to say."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What the server says of an export: the link's round trip, how old what pods see can be, in seconds; and
+    whether it is the one that was there before."""
+
+    round_trip: float
+    age: float
+    same: bool
+
+
+class Keeping(threading.Thread):
+    """Keeps a task's export up, from start() to stop(). `dial` begins a way; its argument: once more.
+
+    Where another export takes its place, nothing that pods have open is good any more: they are replaced.
+    """
+
+    def __init__(self, export: Export, dial: Callable[[bool], Way]) -> None:
+        super().__init__(name="share", daemon=True)
+        self._export, self._dial = export, dial
+        self._changed = threading.Condition()
+        self._view: View | None = None
+        self._why = ""
+        self._way: Way | None = None
+        self._stopping = False
+
+    def wait(self) -> View:
+        """Wait until pods can see the directory. Raises WommError if the first try fails."""
+        with self._changed:
+            waited = 0.0
+            while self._view is None and not self._why and waited < _PATIENCE:
+                self._changed.wait(0.1)
+                waited += 0.1
+                signals.check()
+            if self._view is not None:
+                return self._view
+        raise WommError(
+            f"this directory can't be served: {self._why or f'no answer within {_PATIENCE:.0f} s'}",
+            "try again; `womm setup --share eager --share-via copy` does without an NFS server",
+        )
+
+    def leave(self) -> None:
+        """The task is over: what ends from now on is not begun again. What there is stays until stop()."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Let go."""
+        self.leave()
+        with self._changed:
+            way = self._way
+        if way is not None:
+            way.kill()
+        if self.is_alive():
+            self.join()
+
+    def run(self) -> None:
+        """Begin a way, again and again until stop()."""
+        pause = _AGAIN
+        while True:
+            why = self._go()
+            with self._changed:
+                if self._stopping:
+                    return
+                if self._view is None:
+                    self._why = why
+                    self._changed.notify_all()
+                    return
+                debug(f"the share's way has ended: {why}")
+                self._changed.wait_for(lambda: self._stopping, pause)
+            pause = min(2 * pause, _SELDOM)
+
+    def _go(self) -> str:
+        # One way, to its end. Returns why it ended.
+        said: list[str] = []
+        try:
+            with self._changed:
+                if self._stopping:
+                    return ""
+                self._way = way = self._dial(self._view is not None)
+        except (OSError, WommError) as error:
+            return str(error)
+        reached = False
+        for line in way.lines():
+            if line.startswith(_READY):
+                reached = True
+                self._hear(line)
+            else:
+                said.append(line)
+        complaint = way.end()
+        with self._changed:
+            self._way = None
+            if reached and not self._stopping:
+                warn(f"{self._export.nfs.directory} is out of the pods' reach; jobs that use it wait or fail")
+        return complaint or "; ".join(said[-3:]) or "it ended"
+
+    def _hear(self, line: str) -> None:
+        trip, age, what = line.removeprefix(_READY).split()
+        with self._changed:
+            before, self._view = self._view, View(float(trip) / 1000, float(age), what == "same")
+            self._changed.notify_all()
+        if before is None:
+            return
+        directory = self._export.nfs.directory
+        if self._view.same:
+            progress(f"womm: {directory} is within the pods' reach again")
+            return
+        warn(f"{directory} is served anew: its pods are replaced, and their jobs run again")
+        argv = self._export.kube.argv("delete", "pods", "-l", f"womm.dev/task={self._export.task}")
+        done = attempt([*argv, "--wait=false", "-o", "name"], detached=True, patience=_DELETION)
+        if done.status != 0:
+            warn(f"its pods can't be replaced: {done.complaint}")
+
+
+def eager(export: Export, key: str) -> Keeping:
+    """Keeps up the export of a snapshot; `key` is what the file server calls the directory."""
+    words = nfs_script("hold", export.task, key, *export.words)
+
+    def dial(again: bool) -> Way:
+        return Heard(export.argv(again, *words), env=export.link.run.environment)
+
+    return Keeping(export, dial)

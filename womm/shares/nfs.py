@@ -1,0 +1,70 @@
+"""The share over NFS: what the NFS server does for a task is asked for through the file server."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+
+from womm import server
+from womm.errors import WommError
+from womm.kubectl import Kube
+from womm.link import Link
+from womm.manifests import Nfs
+from womm.server import Server
+
+
+def plan(found: Server, directory: str) -> Nfs:
+    """What a task's pods are told of its share; nothing is exported yet.
+
+    Until the NFS server's address is asked for, the file server's stands in. Raises WommError where there is
+    no NFS server.
+    """
+    if not found.nfs:
+        raise WommError(
+            "this namespace has no NFS server any more",
+            "`womm setup` again takes copies; or an administrator: `womm cluster-setup` without --no-nfs",
+        )
+    return Nfs(found.address, secrets.token_hex(16), directory, found.claim)
+
+
+@dataclass(frozen=True)
+class Export:
+    """A task's export to be; `uid` and `gid` are whom its pods run as."""
+
+    kube: Kube
+    link: Link
+    nfs: Nfs
+    uid: int
+    gid: int
+
+    @property
+    def task(self) -> str:
+        """The task's id."""
+        return self.link.run.task
+
+    @property
+    def words(self) -> tuple[str, str, str]:
+        """What every way of making it takes: its path, and whose it is."""
+        return self.nfs.path, str(self.uid), str(self.gid)
+
+    def located(self) -> Nfs:
+        """What pods are told, with the server's address. Raises WommError."""
+        done = self.link.ask(*server.nfs_script("address"))
+        if done.status != 0:
+            raise WommError(
+                f"the NFS server can't be used: {done.complaint}",
+                "try again; `womm setup --share eager --share-via copy` does without it",
+            )
+        return replace(self.nfs, address=done.text.strip())
+
+    def undo_later(self) -> None:
+        """Have the run's end take the export away: pods go before it."""
+        close = server.nfs_script("close", self.task)
+        self.link.run.undo_later(server.by_kubectl(self.kube, self.link.pod, close), last=True)
+
+    def argv(self, again: bool, *words: str) -> list[str]:
+        """What runs `words` in the file server; `again`: in the one that there is now. Raises WommError."""
+        if not again:
+            return self.link.argv(*words)
+        # The hub knows the first one alone.
+        return server.by_kubectl(self.kube, server.find(self.kube).pod, words)
