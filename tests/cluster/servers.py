@@ -59,5 +59,11 @@ def both_servers(home: User, name: str) -> Iterator[Servers]:
             address = kubectl("-n", SYSTEM, "get", "service", called, "-o", "jsonpath={.spec.clusterIP}")
             yield Servers(namespace, address, kubectl("-n", SYSTEM, "get", "pods", *which))
         finally:
-            kinds = "deployments,services,secrets,roles,rolebindings,networkpolicies"
-            kubectl("-n", SYSTEM, "delete", kinds, "-l", f"app.kubernetes.io/name={called}", "--wait=false")
+            drop_nfs_server(namespace)
+
+
+def drop_nfs_server(namespace: str) -> None:
+    """Delete what the NFS server of a namespace has outside of it."""
+    kinds = "deployments,services,secrets,roles,rolebindings,networkpolicies"
+    which = ("-l", f"app.kubernetes.io/name=womm-nfs-{namespace}")
+    kubectl("--namespace", SYSTEM, "delete", kinds, *which, "--wait=false")

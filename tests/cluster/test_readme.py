@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from kit import ROOT, Done, User, call, kubectl, new_namespace
+from servers import drop_nfs_server
 
 pytestmark = pytest.mark.second(
     "its commands name the registry, and its demo has one namespace with test_stranger's"
@@ -34,6 +35,7 @@ def newcomer(home: User, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
     with new_namespace("readme") as namespace:
         kubectl("--kubeconfig", str(config), "config", "set-context", "--current", f"--namespace={namespace}")
         yield {**home.environment, "KUBECONFIG": str(config)}
+        drop_nfs_server(namespace)
 
 
 @pytest.mark.sandbox("the README's commands name its registry")

@@ -309,7 +309,7 @@ def test_websocket_alone_says_why_it_can_not_where_upgrades_fail(
     none: Place, behind_a_proxy: tuple[ConnectProxy, str]
 ) -> None:
     arguments = ("--transport", "websocket", "--", "echo", ":::", "1")
-    done = none.parallel(*arguments, KUBECONFIG=behind_a_proxy[1], limit=60)
+    done = none.parallel(*arguments, KUBECONFIG=behind_a_proxy[1], limit=90)
     assert (done.status, done.out) == (125, b"")
     errors = [line for line in done.messages.splitlines() if line.startswith("womm: ")]
     assert len(errors) == 2, errors
