@@ -38,6 +38,7 @@ def newcomer(home: User, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
         drop_nfs_server(namespace)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.sandbox("the README's commands name its registry")
 def test_the_readmes_commands_run_as_they_stand(newcomer: dict[str, str], tmp_path: Path) -> None:
     directory = tmp_path / "My project"
@@ -46,7 +47,7 @@ def test_the_readmes_commands_run_as_they_stand(newcomer: dict[str, str], tmp_pa
         (directory / f"file {n}").write_text("line\n" * n)
 
     def shell(line: str) -> Done:
-        return call(["bash", "-o", "pipefail", "-c", line], cwd=directory, env=newcomer)
+        return call(["bash", "-o", "pipefail", "-c", line], cwd=directory, env=newcomer, limit=300)
 
     main_job, *others = commands()
     # The first is what the page begins with: it needs what follows it.
