@@ -177,7 +177,9 @@ def _lines(process: Stream) -> Iterator[str]:
 
 def _end(process: Stream) -> None:
     process.kill()
-    process.wait()
+    # Leaving its own context closes the pipes, and waits for it.
+    with process:
+        pass
 
 
 class Keeper:

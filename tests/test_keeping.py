@@ -1,0 +1,186 @@
+"""A share over NFS is kept up: what becomes of it when its way to the server ends."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from conftest import Hermetic
+
+from womm.beside import Heard, Tied
+from womm.errors import WommError
+from womm.kubectl import Kube
+from womm.link import Link
+from womm.manifests import Nfs
+from womm.runs import Run
+from womm.shares import keeping
+from womm.shares.keeping import Keeping
+from womm.shares.nfs import Export
+
+NEW, SAME = "womm-nfs: ready 2 1 new", "womm-nfs: ready 2 1 same"
+
+
+class Way:
+    """A way that says some lines, and ends when it is told to."""
+
+    def __init__(self, *said: str, complaint: str = "") -> None:
+        self.said, self.complaint = said, complaint
+        self.over = threading.Event()
+
+    def lines(self) -> Iterator[str]:
+        """What it says."""
+        yield from self.said
+        self.over.wait(10)
+
+    def kill(self) -> None:
+        """End it."""
+        self.over.set()
+
+    def end(self) -> str:
+        """End it."""
+        self.over.set()
+        return self.complaint
+
+
+@pytest.fixture
+def export(hermetic: Hermetic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Export]:
+    """An export, with a kubectl that notes what it is called with."""
+    hermetic.stub("kubectl", f'#!/bin/sh\necho "$@" >>{tmp_path}/calls\n')
+    monkeypatch.setattr(keeping, "_AGAIN", 0.01)
+    run = Run("abcdefgh")
+    nfs = Nfs("10.0.0.1", "0123456789abcdef" * 2, "/home/ann/work")
+    yield Export(Kube("team", "east"), Link(run, "womm-server-1"), nfs, 1001, 1002)
+    run.close()
+
+
+def calls(tmp_path: Path) -> list[str]:
+    """What kubectl was called with."""
+    path = tmp_path / "calls"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def dialled(*ways: Way) -> tuple[Callable[[bool], Way], list[bool]]:
+    """What dials these ways, one after the other, and with what it was called."""
+    left, asked = list(ways), []
+
+    def dial(again: bool) -> Way:
+        asked.append(again)
+        if not left:
+            raise WommError("there is no other way", "none")
+        return left.pop(0)
+
+    return dial, asked
+
+
+def until(check: Callable[[], bool]) -> None:
+    """Wait for it."""
+    for _ in range(500):
+        if check():
+            return
+        threading.Event().wait(0.01)
+    pytest.fail("it did not come")
+
+
+def test_it_waits_for_the_server_and_says_what_that_says(export: Export) -> None:
+    way = Way("Warning: a line of ssh's", NEW)
+    kept = Keeping(export, dialled(way)[0])
+    kept.start()
+    view = kept.wait()
+    assert (view.round_trip, view.age) == (0.002, 1.0)
+    kept.stop()
+    assert way.over.is_set()
+    assert not kept.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("way", "why"),
+    [
+        (Way("server-nfs: no snapshot"), "server-nfs: no snapshot"),
+        (Way("other", complaint="docker: no such image"), "docker: no such image"),
+        (Way(), "it ended"),
+    ],
+    ids=["the server says why", "the container does", "nobody does"],
+)
+def test_a_first_way_that_fails_is_the_runs_error(export: Export, way: Way, why: str) -> None:
+    way.over.set()
+    dial, asked = dialled(way)
+    kept = Keeping(export, dial)
+    kept.start()
+    with pytest.raises(WommError, match=why):
+        kept.wait()
+    kept.stop()
+    assert asked == [False]
+
+
+@pytest.mark.parametrize(
+    ("said", "deleted"),
+    [
+        (SAME, []),
+        (NEW, ["--context east --namespace team delete pods -l womm.dev/task=abcdefgh --wait=false -o name"]),
+    ],
+    ids=["the same", "another"],
+)
+def test_a_way_that_ends_is_begun_again_and_another_export_takes_other_pods(
+    export: Export, tmp_path: Path, capfd: pytest.CaptureFixture[str], said: str, deleted: Sequence[str]
+) -> None:
+    first, second = Way(NEW), Way(said)
+    dial, asked = dialled(first, second)
+    kept = Keeping(export, dial)
+    kept.start()
+    kept.wait()
+    first.kill()
+    until(lambda: asked == [False, True])
+    # What the second one says is heard to its end.
+    kept.stop()
+    err = capfd.readouterr().err
+    assert "/home/ann/work is out of the pods' reach" in err
+    assert ("is within the pods' reach again" in err) == (said == SAME)
+    assert calls(tmp_path) == list(deleted)
+
+
+def test_when_the_task_is_over_its_end_is_no_news(
+    export: Export, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    way = Way(NEW)
+    dial, asked = dialled(way)
+    kept = Keeping(export, dial)
+    kept.start()
+    kept.wait()
+    kept.leave()
+    way.kill()
+    kept.join(10)
+    assert asked == [False]
+    assert calls(tmp_path) == []
+    assert capfd.readouterr().err == ""
+    kept.stop()
+
+
+def test_two_programs_that_are_tied_speak_with_each_other_alone() -> None:
+    here = [sys.executable, "-c", "print(input().upper(), flush=True); input()"]
+    there = [
+        sys.executable,
+        "-c",
+        "import sys; print('asked', flush=True); print('got', input(), file=sys.stderr)",
+    ]
+    tied = Tied(here, there, env={})
+    assert list(tied.lines()) == ["got ASKED"]
+    # `here` sees the end of its input, which it had not expected.
+    assert "EOFError" in tied.end()
+
+
+def test_the_end_of_the_one_here_is_the_end_of_the_one_there() -> None:
+    tied = Tied(["sh", "-c", "echo why >&2"], ["sh", "-c", "cat; echo ended >&2"], env={})
+    assert list(tied.lines()) == ["ended"]
+    assert tied.end() == "why"
+
+
+def test_a_program_that_is_heard_knows_that_we_live() -> None:
+    heard = Heard(["sh", "-c", "echo ready >&2; exec cat"], env={})
+    lines = heard.lines()
+    assert next(lines) == "ready"
+    heard.kill()
+    assert list(lines) == []
+    assert heard.end() == ""
