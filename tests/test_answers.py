@@ -68,7 +68,7 @@ def test_shares_that_can_t_work_here_say_why_and_are_not_recommended() -> None:
     assert barred["lazy"] == "no server"
     assert not barred["eager"]
     assert not barred["syncback"]
-    choices = answers.shares("rsync is not installed")
+    choices = answers.shares("rsync is not installed", lazy_lacks="no server")
     for copied in ("eager", "syncback"):
         assert {choice.value: choice.barred for choice in choices}[copied] == "rsync is not installed"
     assert answers.recommended(choices, None) == "none"
