@@ -39,13 +39,6 @@ def test_a_task_that_does_not_ask_runs_on_the_first_node(none: Place) -> None:
     assert (done.status, done.out.decode().strip()) == (0, os.uname().release), done.messages
 
 
-def test_pods_there_reach_services_by_their_address(none: Place) -> None:
-    address = kubectl("get", "service", "kubernetes", "-o", "jsonpath={.spec.clusterIP}")
-    command = f"timeout 20 bash -c 'exec 3<>/dev/tcp/{address}/443' && echo reached; : {{}}"
-    done = none.parallel("--", command, ":::", "1", limit=SLOW, **NODE2)
-    assert (done.status, done.out) == (0, b"reached\n"), done.messages
-
-
 def test_a_share_by_copy_reaches_pods_there(eager: Place) -> None:
     done = eager.parallel("--", "wc -l <{}", ":::", "b", limit=SLOW, **NODE2)
     assert (done.status, done.out) == (0, b"2\n"), done.messages
