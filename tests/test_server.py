@@ -73,7 +73,7 @@ def test_without_a_server_the_command_that_makes_one_is_told(
     config.remember("prefix", "r.example/x/")
     with pytest.raises(WommError) as caught:
         server.wait_for(KUBE)
-    assert "--prefix r.example/x/ | kubectl --context prod --namespace team create -f -" in caught.value.hint
+    assert "--prefix r.example/x/ | kubectl --context prod --namespace team apply -f -" in caught.value.hint
 
 
 def test_a_server_of_another_version_is_refused_with_what_mends_it(
