@@ -182,7 +182,7 @@ def test_shares_that_can_t_work_say_why_and_the_context_is_asked_for_until_its_c
     place = make_place("a:b")
     flags = ("--pull-secret", "", "--base-image", BASE, *IMAGES, "--run", "true")
     with wizard(place, *flags, columns=200, **two_contexts) as child:
-        child.expect_exact("(not here: the servers have to be made first")
+        child.expect_exact("(not here: with a ':' in its path it can't be mounted in pods)")
         child.expect_exact("(not here: with a ':' in its path it can't be mounted in pods)")
         # What is left is the default.
         child.send("\r")
