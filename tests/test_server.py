@@ -73,7 +73,7 @@ def test_without_a_server_the_command_that_makes_one_is_told(
     config.remember("prefix", "r.example/x/")
     with pytest.raises(WommError) as caught:
         server.wait_for(KUBE)
-    assert "--prefix r.example/x/ | kubectl --context prod --namespace team apply -f -" in caught.value.hint
+    assert "--prefix r.example/x/ | kubectl --context prod apply -f -" in caught.value.hint
 
 
 def test_a_server_of_another_version_is_refused_with_what_mends_it(
@@ -82,7 +82,7 @@ def test_a_server_of_another_version_is_refused_with_what_mends_it(
     answers.append(items(version="0.0.9"))
     with pytest.raises(WommError, match=r"is of womm 0\.0\.9, and this is womm") as caught:
         server.wait_for(KUBE)
-    assert "kubectl --context prod --namespace team apply -f -" in caught.value.hint
+    assert "kubectl --context prod apply -f -" in caught.value.hint
 
 
 def test_a_server_that_is_starting_is_waited_for_and_told_of_once(

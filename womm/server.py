@@ -100,22 +100,25 @@ def find(kube: Kube, **patience: float) -> Server:
     items = kube.get("deployments,services,pods", "-l", _LABEL, **patience)["items"]
     deployment = _first(items, "Deployment")
     service = _first(items, "Service")
-    # cluster-setup writes the namespace into the YAML; kubectl refuses another one than its own.
     choice = shlex.join(kube.prefix()[1:])
     prefix = shlex.quote(config.remembered("prefix") or "REGISTRY/")
-    printed = f"womm {choice} cluster-setup --build --prefix {prefix}"
+    # The YAML says its namespaces, of which there are two: told of one, kubectl would refuse the other.
+    cluster = ["--context", kube.context, *(["--kubeconfig", kube.kubeconfig] if kube.kubeconfig else [])]
+    makes = (
+        f"womm {choice} cluster-setup --build --prefix {prefix} | kubectl {shlex.join(cluster)} apply -f -"
+    )
     if deployment is None or service is None:
         # Perhaps because there is no such namespace: a list says nothing of that.
         kube.check(**patience)
         raise WommError(
             f"there is no womm file server in namespace {kube.namespace}",
-            f"{printed} | kubectl {choice} apply -f -",
+            makes,
         )
     version = deployment["metadata"]["labels"].get("app.kubernetes.io/version")
     if version != __version__:
         raise WommError(
             f"the file server is of womm {version}, and this is womm {__version__}",
-            f"{printed} | kubectl {choice} apply -f -",
+            makes,
         )
     ready = [pod for pod in items if pod["kind"] == "Pod" and _is_ready(pod)]
     if not ready:
