@@ -90,9 +90,9 @@ def _or_never_mind(answer: str) -> str:
 
 def _share(scene: Scene) -> str:
     lacks, waiting = answers.eager_lacks(scene.findings)
-    lacks = here.unshareable(scene.directory) or lacks
-    lazy = here.unshareable(scene.directory) or answers.lazy_lacks(scene.findings)
-    choices = answers.shares(lacks, "the file server has to be made first" if waiting else "", lazy)
+    barred = here.unshareable(scene.directory)
+    lazy = barred or answers.lazy_lacks(scene.findings)
+    choices = answers.shares(barred or lacks, "the file server has to be made first" if waiting else "", lazy)
     usual = answers.recommended(choices, scene.usual.share)
     return _or_never_mind(prompts.select("How shall pods see this directory?", choices, usual))
 

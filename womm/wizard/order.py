@@ -60,12 +60,8 @@ class Order:
     @property
     def via(self) -> str:
         """How pods are to see the directory: NFS, COPY, or AUTO: what works."""
-        if self.answers.share == LAZY:
-            # There is no other way, but it is tried before it is remembered.
-            return self.flags.via or AUTO
-        if self.answers.share != EAGER:
-            return COPY
-        return self.flags.via or AUTO
+        # Of a lazy share there is no other way than NFS, but it is tried before it is remembered.
+        return self.flags.via or AUTO if self.answers.share in (EAGER, LAZY) else COPY
 
     def project(self, image: str, arch: str) -> Project:
         """What is to be remembered of it, with `via` undecided."""
