@@ -18,7 +18,11 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 ROOT = Path(__file__).resolve().parents[2]
-PREFIX = os.environ.get("WOMM_TEST_PREFIX", "localhost:5000/")
+REGISTRY = os.environ.get("WOMM_TEST_PREFIX", "localhost:5000/")
+#: Each lane (a worker of pytest-xdist) has its own: another's image of the same name would be pushed, and
+#: removed, in mid-test.
+BELOW = f"{os.environ['PYTEST_XDIST_WORKER']}/" if "PYTEST_XDIST_WORKER" in os.environ else ""
+PREFIX = REGISTRY + BELOW
 LOAD = os.environ.get("WOMM_TEST_LOAD", "")
 #: womm's options that say how the nodes get images: from a registry, or by a command that brings them there.
 IMAGES = ("--load", LOAD) if LOAD else ("--prefix", PREFIX)

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from kit import NODE2, Place, User, call, eventually, joblog, kubectl, names
+from kit import NODE2, PREFIX, Place, User, call, eventually, joblog, kubectl, names
 from servers import SYSTEM, Servers, both_servers
 
 pytestmark = [pytest.mark.node2, pytest.mark.timeout(600), pytest.mark.usefixtures("clean")]
@@ -35,7 +35,7 @@ def shared(servers: Servers, home: User) -> Place:
     (place.path / "sub" / "run").write_text("#!/bin/sh\necho run in $PWD as $(id -u):$(id -g)\n")
     (place.path / "sub" / "run").chmod(0o755)
     done = place.womm(
-        "setup", "--yes", "--as-root", "--share", "eager", "--prefix", os.environ["WOMM_TEST_PREFIX"],
+        "setup", "--yes", "--as-root", "--share", "eager", "--prefix", PREFIX,
         limit=SLOW, **NODE2,
     )  # fmt: skip
     assert done.status == 0, done.messages
