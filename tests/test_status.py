@@ -338,9 +338,9 @@ def on_terminal(womm: list[str], here: Path, *arguments: str, **env: str) -> pex
     """Begin `womm status` on a terminal of 60 columns."""
     path = {"PYTHONPATH": str(Path(config.__file__).parents[1]), "TERM": "xterm"}
     argv = [*womm, "status", *arguments]
-    return pexpect.spawn(
-        argv[0], argv[1:], cwd=str(here), env={**os.environ, **path, **env}, dimensions=(24, 60), timeout=30
-    )
+    # Its size is there before the program is: pexpect would set it some time after.
+    sized = ["-c", 'stty rows 24 columns 60 && exec "$@"', "sh", *argv]
+    return pexpect.spawn("sh", sized, cwd=str(here), env={**os.environ, **path, **env}, timeout=30)
 
 
 def test_on_a_terminal_no_line_is_longer_than_it(cluster: Cluster, womm: list[str], here: Path) -> None:
