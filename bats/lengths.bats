@@ -92,6 +92,7 @@ count() {
 @test "lengths: so do variables, functions and the working directory" {
   local wd
   start_hub
+  export PARALLEL_SHELL=/bin/bash
   TEXT=$(head -c 20000 /dev/zero | tr '\0' '"')
   greet() { echo hello; }
   export TEXT
