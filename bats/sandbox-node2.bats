@@ -5,6 +5,7 @@
 # shellcheck disable=SC1090,SC1091 # settings that the tests make
 # shellcheck disable=SC2030,SC2031 # each test is a subshell
 # shellcheck disable=SC2153 # NODE2_TAP and NODE2_IP are two
+# shellcheck disable=SC2016 # the stand-ins read them
 # shellcheck disable=SC2034,SC2317 # the sourced functions read the variables and call the stand-ins
 
 bats_require_minimum_version 1.5.0
@@ -101,6 +102,40 @@ number() {
   [[ $output == *"no mirror"*"disk could not be made"*"$LOG/node2-disk.log"* ]]
   mkdir -p "$(disk_directory)"
   make_disk
+}
+
+# kernel KNOWN: run fetch_kernel of build-disk, as that runs it, into $KERNEL_TREE. Stand-ins for apt and dpkg note their
+# calls in $CALLS; apt knows the kernel if KNOWN is 1, and after an update if it is 0.
+kernel() {
+  local stubs=$BATS_TEST_TMPDIR/stubs
+  CALLS=$BATS_TEST_TMPDIR/calls KERNEL_TREE=$BATS_TEST_TMPDIR/kernel
+  mkdir -p "$stubs"
+  printf '%s\n' '#!/bin/bash' '[[ $KNOWN == 1 || ($KNOWN == 0 && -e $CALLS) ]] || { echo "E: No packages found" >&2; exit 100; }' \
+    'echo "Depends: linux-image-6.1.0-0-cloud-amd64 (= 1)"' >"$stubs/apt-cache"
+  printf '%s\n' '#!/bin/bash' 'echo "$*" >>"$CALLS"' '[[ $* != *download* ]] || touch kernel.deb' >"$stubs/apt-get"
+  printf '%s\n' '#!/bin/bash' 'echo "dpkg-deb $*" >>"$CALLS"' >"$stubs/dpkg-deb"
+  chmod +x "$stubs"/*
+  CALLS=$CALLS KNOWN=$1 PATH=$stubs:$PATH bash -euo pipefail -c "
+    source '$SANDBOX/lib/common.sh'
+    KERNEL=linux-image-cloud-amd64
+    $(sed -n '/^fetch_kernel()/,/^}/p' "$SANDBOX/build-disk")
+    fetch_kernel '$KERNEL_TREE'"
+}
+
+@test "fetch_kernel: where apt has no lists they are fetched first" {
+  kernel 0
+  [[ $(<"$CALLS") == $'-q update\n-o APT::Sandbox::User=root download linux-image-6.1.0-0-cloud-amd64\ndpkg-deb -x ./kernel.deb .' ]]
+  [[ -d $KERNEL_TREE && ! -e $KERNEL_TREE/kernel.deb ]]
+}
+
+@test "fetch_kernel: where apt knows the kernel nothing is updated" {
+  kernel 1
+  [[ $(head -n 1 "$CALLS") == *' download linux-image-6.1.0-0-cloud-amd64' ]]
+}
+
+@test "fetch_kernel: a kernel that no list has is told of" {
+  run kernel none
+  [[ $status -eq 1 && $output == *"this machine's apt knows no linux-image-cloud-amd64"* ]]
 }
 
 @test "remove_devices: the second node's device goes, others stay" {

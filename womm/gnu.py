@@ -19,6 +19,9 @@ _DROPPED = ("PARALLEL", "PARALLEL_CSH", "PARALLEL_SHELL", "PARALLEL_SSH", "POSIX
 # GNU parallel quotes names for its own rsync transfers itself.
 _ADDED = MappingProxyType({"RSYNC_OLD_ARGS": "1"})
 
+#: The modules (scripts/*.pm) that GNU parallel loads where its jobs run in pods.
+IN_PODS = ("lengths",)
+
 
 def in_pods(run_: Run, logins: LoginFile) -> list[str]:
     """The options with which its jobs run in the run's pods."""
@@ -30,11 +33,12 @@ def gnu_parallel(
     added: Mapping[str, str] = MappingProxyType({}),
     *,
     aside: bool = False,
-    marked: bool = False,
+    modules: Sequence[str] = (),
 ) -> int:
     """Run it in the foreground, with `added` to the environment; return its exit status (128+n).
 
-    `aside`: see process.foreground. `marked`: it notes between which jobs' outputs it is, as marks.pm says.
+    `aside`: see process.foreground. `modules`: what it loads, as IN_PODS.
     """
-    perl = [tool("perl"), *(("-I", str(SCRIPTS), "-Mmarks") if marked else ())]
-    return foreground([*perl, str(PARALLEL), *arguments], {**_ADDED, **added}, without=_DROPPED, aside=aside)
+    loaded = ["-I", str(SCRIPTS), *(f"-M{module}" for module in modules)] if modules else []
+    argv = [tool("perl"), *loaded, str(PARALLEL), *arguments]
+    return foreground(argv, {**_ADDED, **added}, without=_DROPPED, aside=aside)

@@ -130,9 +130,6 @@ def test_a_command_line_does_what_it_does_here(
     agree(none, local_parallel, ["-k", *arguments], **more)
 
 
-@pytest.mark.alone(
-    "on a busy machine GNU parallel was seen to make lines of it that are too long to start (E2BIG)"
-)
 def test_as_many_arguments_as_fit_go_to_one_job(none: Place, local_parallel: Local) -> None:
     odd = b"a\0b c\0*\0$ID\0\n\0'\0"
     stdin = odd + b"".join(b"%d'\0" % number for number in range(20_000))

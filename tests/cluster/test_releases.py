@@ -43,6 +43,8 @@ class Release:
     place: Place
     #: What follows `exec perl` in the login's call.
     call: str
+    #: The program that hands the job to the hub.
+    login: str = "login.pl"
 
     @property
     def env(self) -> dict[str, str]:
@@ -91,15 +93,15 @@ def release(request: pytest.FixtureRequest, none: Place, tmp_path_factory: pytes
         good([ROOT / "tools/vendor"], env=vendored)
         return Release(root, none, IN_ARGUMENTS)
     login = package / "scripts/login.pl"
-    login.rename(login.with_name("login-itself.pl"))
+    itself = login.rename(login.with_name("login-itself.pl"))
     shutil.copy(Path(__file__).with_name("worker-on-stdin.pl"), login)
-    return Release(root, none, ON_STDIN)
+    return Release(root, none, ON_STDIN, itself.name)
 
 
-def logins(mark: str) -> list[str]:
-    """The command lines of a user's logins that run now."""
-    lines = [line.partition(": ")[2] for line in marked(mark)]
-    return [line for line in lines if re.match(r"\S*perl -X \S*/login(-itself)?\.pl ", line)]
+def logins(release: Release) -> list[str]:
+    """The command lines of the logins that run now; not of what calls them, or feeds them a worker."""
+    lines = [line.partition(": ")[2] for line in marked(release.place.user.mark)]
+    return [line for line in lines if re.match(rf"\S*perl -X \S*/{re.escape(release.login)} ", line)]
 
 
 def test_it_is_the_one_that_runs(release: Release) -> None:
@@ -109,7 +111,7 @@ def test_it_is_the_one_that_runs(release: Release) -> None:
     assert (OLD in told.decode().splitlines()[0]) == (release.call != ON_STDIN)
     arguments = ("parallel", "--kube-pods", "1", "--", "sleep 600", ":::", "1")
     with place.started(*arguments, **release.env) as running:
-        [login] = running.until(lambda: logins(place.user.mark))
+        [login] = running.until(lambda: logins(release))
         assert f"-- exec perl {release.call}" in login
         assert running.interrupt(signal.SIGINT).status != 0
 

@@ -14,7 +14,7 @@ from womm.config import LAZY
 from womm.errors import WommError
 from womm.files import PARALLEL_OPTIONS
 from womm.getopt import BadOption, load_table
-from womm.gnu import NO_PROFILE, gnu_parallel, in_pods
+from womm.gnu import IN_PODS, NO_PROFILE, gnu_parallel, in_pods
 from womm.joblogs import Record
 from womm.kubectl import KubeChoice
 from womm.logins import LoginFile
@@ -70,7 +70,8 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         logins = LoginFile(run_, wanted.slots, f"womm-task-{run_.task}", options.per_host, options.local)
         task = workers.start(run_, wanted, here, undo, rules=_rules(options), ready=logins.write)
         ours = [*in_pods(run_, logins), *record.arguments]
-        status = gnu_parallel([*ours, *options.theirs, "--", *options.command], run_.environment)
+        theirs = [*options.theirs, "--", *options.command]
+        status = gnu_parallel([*ours, *theirs], run_.environment, modules=IN_PODS)
     _tell(record, options, choice)
     return task.status(status)
 

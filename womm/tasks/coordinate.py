@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from womm import joblog, signals, workers
 from womm.errors import Interrupted, WommError
-from womm.gnu import gnu_parallel, in_pods
+from womm.gnu import IN_PODS, gnu_parallel, in_pods
 from womm.hub import places
 from womm.joblog import Row
 from womm.joblogs import Record
@@ -131,7 +131,8 @@ def _work(
         added = {**order.environment, **run_.environment, **marks}
         try:
             workers.start(run_, wanted, here, undo, rules=rules, ready=logins.write)
-            status = gnu_parallel([*ours, *order.theirs, "--", *order.command], added, marked=True)
+            theirs = [*order.theirs, "--", *order.command]
+            status = gnu_parallel([*ours, *theirs], added, modules=(*IN_PODS, "marks"))
         except Interrupted:
             leave()
     with suppress(OSError), (work / places.FILE).open("ab") as kept:
