@@ -176,12 +176,12 @@ def test_a_program_that_is_joined_speaks_with_who_listens(listener: socket.socke
     script = "import sys; print('asked', flush=True); print('got', input(), file=sys.stderr)"
     joined = Joined([sys.executable, "-c", script], str(tmp_path / "socket"), env={})
     connection = listener.accept()[0]
-    with connection:
-        assert connection.recv(100) == b"asked\n"
+    with connection, connection.makefile("rb") as said:
+        assert said.readline() == b"asked\n"
         connection.send(b"word\n")
         assert list(joined.lines()) == ["got word"]
         assert joined.end() == ""
-        assert connection.recv(100) == b""
+        assert said.read() == b""
 
 
 def test_a_joined_program_ends_with_its_connection_even_if_it_does_not_look(

@@ -93,7 +93,9 @@ def test_what_the_server_has_no_more_is_begun_anew_with_another_container(
     assert not (tmp_path / "kubectl").exists()
 
 
-def test_a_container_that_ends_ends_link_and_pods_and_another_one_is_begun(links: Links, tmp_path: Path) -> None:
+def test_a_container_that_ends_ends_link_and_pods_and_another_one_is_begun(
+    links: Links, tmp_path: Path
+) -> None:
     way = dialled(links, tmp_path, NEW)
     os.kill(int(said(tmp_path, "pid")[0]), signal.SIGKILL)
     assert list(way.lines()) == []

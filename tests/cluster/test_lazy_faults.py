@@ -1,4 +1,4 @@
-"""What becomes of shares over NFS when something goes wrong: the link of a lazy one, its container, the server's disk."""
+"""What becomes of shares over NFS when something breaks: a lazy one's link or container, a server's disk."""
 
 from __future__ import annotations
 

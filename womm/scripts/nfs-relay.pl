@@ -51,6 +51,7 @@ sub start {
     my $pid = fork;
     die "nfs-relay: $!\n" if !defined $pid;
     if (!$pid) {
+        no warnings "exec";
         # One that is ignored would stay so.
         $SIG{PIPE} = "DEFAULT";
         open(STDIN, "<&", $theirs) && open(STDOUT, ">&", $theirs) && exec { $program[0] } @program;
@@ -66,9 +67,8 @@ sub listening {
     my ($path) = @_;
     my $new    = "$path.new";
     my $before = umask 0177;
-    socket(my $socket, AF_UNIX, SOCK_STREAM, 0) && bind($socket, address($new)) && listen($socket, BACKLOG)
-        && rename $new, $path
-        or die "nfs-relay: $path: $!\n";
+    socket(my $socket, AF_UNIX, SOCK_STREAM, 0) or die "nfs-relay: $!\n";
+    bind($socket, address($new)) && listen($socket, BACKLOG) && rename $new, $path or die "nfs-relay: $path: $!\n";
     umask $before;
     $socket->blocking(0);
     return $socket;

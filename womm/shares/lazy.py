@@ -1,4 +1,4 @@
-"""The lazy share: an SFTP server that sees one directory of this machine, and the link from it to the NFS server's sshfs.
+"""The lazy share: an SFTP server that sees one directory of this machine, linked to the NFS server's sshfs.
 
 sftp-server itself confines nobody; so it runs in a container of the file server's image with nothing in it
 but that directory, no network and no right. It outlives the link: a relay at either end (nfs-relay.pl) keeps
@@ -47,9 +47,9 @@ def lazy(export: Export, engine: Engine, image: str, fresh: int | None) -> Keepi
 
 
 class Source:
-    """The container that `argv` runs, with its relay: what links are links to. `token` tells it from another one.
+    """The container that `argv` runs, with its relay: what links are links to.
 
-    It is `made` once a link has had it mounted.
+    `token` tells it from another one. It is `made` once a link has had it mounted.
     """
 
     def __init__(self, run_: Run, argv: list[str], token: str) -> None:
@@ -67,7 +67,8 @@ class Source:
     @property
     def good(self) -> bool:
         """Whether a link can go on where the last one ended."""
-        return self.made and self._relay.running
+        # The relay takes its socket away before it lets go of a link; unless it was killed.
+        return self.made and self._relay.running and os.path.exists(self.socket)
 
     def end(self) -> str:
         """End it, unless it has ended; return its last words."""

@@ -68,7 +68,7 @@ class Export:
         self.link.run.undo_later(server.by_kubectl(self.kube, self.link.pod, close), last=True)
 
     def replace_pods(self) -> None:
-        """Delete the task's pods: what they have open is good no more. Others take their place, and run their jobs."""
+        """Delete the task's pods, as what they have open is no good any more; others run their jobs again."""
         argv = self.kube.argv("delete", "pods", "-l", f"womm.dev/task={self.task}")
         done = attempt([*argv, "--wait=false", "-o", "name"], detached=True, patience=_DELETION)
         if done.status != 0:
