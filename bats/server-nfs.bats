@@ -135,6 +135,13 @@ nfs() {
   [[ ! -e $BED/dialled ]]
 }
 
+@test "server-nfs: a link that is not there can't be resumed, and that is told apart from a server that is away" {
+  run -3 nfs resume task 0123456789abcdef
+  [[ $output == 'womm-nfs: gone' ]]
+  : >"$BED/down"
+  run -255 nfs resume task 0123456789abcdef
+}
+
 @test "server-nfs: a namespace without an NFS server says so" {
   rm "$BED/keys/id"
   run -4 nfs list

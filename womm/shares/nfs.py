@@ -10,7 +10,12 @@ from womm.errors import WommError
 from womm.kubectl import Kube
 from womm.link import Link
 from womm.manifests import Nfs
+from womm.output import warn
+from womm.process import attempt
 from womm.server import Server
+
+# Seconds that a deletion may take.
+_DELETION = 30.0
 
 
 def plan(found: Server, directory: str) -> Nfs:
@@ -61,6 +66,13 @@ class Export:
         """Have the run's end take the export away: pods go before it."""
         close = server.nfs_script("close", self.task)
         self.link.run.undo_later(server.by_kubectl(self.kube, self.link.pod, close), last=True)
+
+    def replace_pods(self) -> None:
+        """Delete the task's pods, as what they have open is no good any more; others run their jobs again."""
+        argv = self.kube.argv("delete", "pods", "-l", f"womm.dev/task={self.task}")
+        done = attempt([*argv, "--wait=false", "-o", "name"], detached=True, patience=_DELETION)
+        if done.status != 0:
+            warn(f"the task's pods can't be replaced: {done.complaint}")
 
     def argv(self, again: bool, *words: str) -> list[str]:
         """What runs `words` in the file server; `again`: in the one that there is now. Raises WommError."""
