@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import signal
-from collections.abc import Iterator
 
 import pytest
-from kit import NODE2, Place, User, call, eventually, joblog, kubectl, names
-from servers import SYSTEM, Servers, both_servers
+from kit import NODE2, Place, User, call, eventually, joblog, kubectl, names, node2_kernel
+from servers import SYSTEM, Servers
 
 pytestmark = [pytest.mark.node2, pytest.mark.timeout(600), pytest.mark.usefixtures("clean")]
 
@@ -20,10 +19,9 @@ MANY = 2000
 
 
 @pytest.fixture(scope="module")
-def servers(home: User) -> Iterator[Servers]:
-    """Both servers."""
-    with both_servers(home, "over-nfs") as made:
-        yield made
+def namespace(servers: Servers) -> str:
+    """The namespace that has both servers."""
+    return servers.namespace
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +40,6 @@ def shared(servers: Servers, home: User) -> Place:
     return place
 
 
-def left(servers: Servers) -> list[str]:
-    """What tasks have left in the namespace."""
-    return [name for name in names(servers.namespace) if name != "Secret/womm-nfs"]
-
-
 def run(place: Place, *arguments: str) -> list[str]:
     """What a run that has to succeed prints, line by line."""
     done = place.parallel(*arguments, limit=SLOW, **NODE2)
@@ -59,14 +52,16 @@ def test_setup_tries_nfs_and_jobs_see_the_directory_as_it_was_when_they_began(
 ) -> None:
     assert shared.config()["via"] == "nfs"
     (shared.path / "asdf").touch()
-    script = 'ls; sub/run; echo >made; stat -c "%u:%g %a" made; grep -c " $PWD nfs4 " /proc/mounts; : {}'
+    script = (
+        'ls; sub/run; echo >made; stat -c "%u:%g %a" made; grep -c " $PWD nfs4 " /proc/mounts; uname -r; : {}'
+    )
     owner = f"{os.getuid()}:{os.getgid()}"
-    expected = ["a", "asdf", "sub", f"run in {shared.path} as {owner}", f"{owner} 644", "1"]
+    expected = ["a", "asdf", "sub", f"run in {shared.path} as {owner}", f"{owner} 644", "1", node2_kernel()]
     assert run(shared, "--", script, ":::", "1") == expected
     # What is changed there is none of the directory's.
     assert sorted(os.listdir(shared.path)) == [".womm", "a", "asdf", "sub"]
     assert servers.nfs("list") == ""
-    assert left(servers) == []
+    assert names(servers.namespace) == []
 
 
 def test_a_server_that_is_replaced_costs_time_not_results(servers: Servers, shared: Place) -> None:
@@ -140,7 +135,7 @@ def test_a_client_that_is_killed_leaves_no_pod_no_export_and_no_container(
         assert servers.nfs("list").split()[1] == "lazy"
         running.process.send_signal(signal.SIGKILL)
         running.process.wait()
-    eventually(lambda: left(servers) == [], seconds=90)
+    eventually(lambda: names(servers.namespace) == [], seconds=90)
     eventually(lambda: servers.nfs("list") == "", seconds=60)
     containers = ["docker", "ps", "--all", "--filter", "name=womm-lazy-", "--format", "{{.Names}}"]
     eventually(lambda: call(containers).out == b"", seconds=30)
