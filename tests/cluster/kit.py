@@ -318,10 +318,10 @@ class Running:
         self.process.send_signal(signum)
         return self.wait()
 
-    def wait(self) -> Done:
+    def wait(self, limit: float = LIMIT) -> Done:
         """Wait for the end."""
         try:
-            status = self.process.wait(LIMIT)
+            status = self.process.wait(limit)
         except subprocess.TimeoutExpired:
             # With PYTHONFAULTHANDLER it tells where it hangs.
             self.process.send_signal(signal.SIGABRT)

@@ -72,7 +72,8 @@ def test_a_server_that_is_replaced_costs_time_not_results(servers: Servers, shar
     with shared.started("parallel", *more, **NODE2) as running:
         running.until(lambda: log.exists() and len(joblog(log)) >= 2)
         kubectl("-n", SYSTEM, "delete", "pods", "-l", f"app.kubernetes.io/name=womm-nfs-{servers.namespace}")
-        done = running.wait()
+        # Another pod begins on that node.
+        done = running.wait(SLOW)
     log.unlink()
     assert (done.status, done.out) == (0, b"1\n2\n" * len(numbers)), done.messages
     assert "is served anew: its pods are replaced" in done.messages
