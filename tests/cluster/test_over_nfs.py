@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -15,7 +16,9 @@ pytestmark = [pytest.mark.node2, pytest.mark.timeout(600), pytest.mark.usefixtur
 #: That node's processor is computed.
 SLOW = 300
 #: Entries of a directory: more than sshfs 3.7.3 survives unless it is spared (libfuse/sshfs #341).
-MANY = 2000
+MANY = 5000
+#: Seconds that what pods know of a file counts, where a test says so: none that womm itself would choose.
+FRESH = 2
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +110,12 @@ def test_a_lazy_share_is_the_directory_itself(servers: Servers, shared: Place) -
     (place.path / "many").mkdir()
     for number in range(MANY):
         (place.path / "many" / str(number)).touch()
-    with place.started("parallel", "--kube-pods", "1", "--", LAZILY, ":::", "1", **NODE2) as running:
+    options = ("--kube-pods", "1", "--fresh", str(FRESH))
+    with place.started("parallel", *options, "--", LAZILY, ":::", "1", **NODE2) as running:
         # Made there by a job, seen here.
         running.until((place.path / "true").exists)
+        [task] = json.loads(place.womm("status", "-o", "json").out)
+        assert (task["share"], task["view"]) == ("lazy", {"via": "nfs", "state": "ready", "age": FRESH})
         (place.path / "later").write_text("later\n")
         (place.path / "a").write_text("changed\n")
         done = running.wait()
