@@ -241,7 +241,7 @@ def test_what_the_nfs_server_knows_of_a_share_is_shown(cluster: Cluster, womm: l
     }
     lines = status(womm, here).stdout.splitlines()
     assert [line.partition("0/1     ")[2].partition("  ")[0] for line in lines[1:4]] == [
-        "lazy, ≤ 2 s old",
+        "lazy, age 2 s",
         "eager (nfs), ready",
         "lazy, down",
     ]

@@ -59,7 +59,7 @@ def test_who_has_no_answer_knows_nothing_unless_there_is_nothing(
         ("eager", "nfs", View(DOWN), "eager (nfs), down"),
         ("eager", "nfs", None, "eager (nfs)"),
         ("eager", "copy", None, "eager (copy)"),
-        ("lazy", "nfs", View(READY, 2), "lazy, ≤ 2 s old"),
+        ("lazy", "nfs", View(READY, 2), "lazy, age 2 s"),
         ("lazy", "nfs", View(DOWN, 2), "lazy, down"),
         ("lazy", "nfs", None, "lazy"),
         ("syncback", "copy", None, "syncback"),

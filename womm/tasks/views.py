@@ -56,7 +56,7 @@ def via(share: str, volumes: object, *, detached: bool) -> str:
 def text(share: str, by: str, view: View | None) -> str:
     """A task's share for people, with its state where that is known."""
     if view is not None and view.state == READY and view.age is not None:
-        return f"{share}, ≤ {view.age} s old"
+        return f"{share}, age {view.age} s"
     # The other kinds have one way each.
     way = f" ({by})" if by and share == EAGER else ""
     return f"{share}{way}" + (f", {view.state}" if view is not None else "")
