@@ -18,6 +18,7 @@ import pytest
 from kit import IMAGES, ROOT, Done, Place, User, call, good, new_namespace
 from needs import MARKERS, lacking, server_version
 from register import Register, opened
+from servers import Servers, both_servers
 
 #: The tests that this cluster cannot run, and why.
 DESELECTED = pytest.StashKey[dict[str, str]]()
@@ -93,6 +94,13 @@ def server_image(home: User) -> str:
     line = next(line for line in lines if line.strip().startswith("image: "))
     image: str = json.loads(line.strip().removeprefix("image: "))
     return image
+
+
+@pytest.fixture(scope="session")
+def servers(home: User) -> Iterator[Servers]:
+    """A namespace with both servers. They are made once: who has something done by them has it undone."""
+    with both_servers(home, "nfs") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

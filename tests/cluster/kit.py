@@ -104,6 +104,11 @@ def kubectl(*arguments: str, stdin: str = "") -> str:
     return good(["kubectl", *arguments], stdin=stdin.encode())
 
 
+def node2_kernel() -> str:
+    """The release of the second node's kernel, which no other machine here has."""
+    return kubectl("get", "node", "node2", "-o", "jsonpath={.status.nodeInfo.kernelVersion}")
+
+
 def deliver(image: str) -> None:
     """Give docker's image of this name to the nodes, as womm would."""
     good([*shlex.split(LOAD), image] if LOAD else ["docker", "push", "--quiet", image])
@@ -139,7 +144,7 @@ def may(user: str, namespace: str, *what: str) -> bool:
 
 
 def names(namespace: str, kinds: str = "deployments,replicasets,pods,secrets,jobs,leases") -> list[str]:
-    """Return the names of what is in `namespace` to stay, but for the file server and accounts' tokens.
+    """Return the names of what is in `namespace` to stay, but for the servers' own and accounts' tokens.
 
     What is being deleted is Kubernetes' own affair: a kubelet of 1.20 takes 10 s to let go of an ended pod.
     """
@@ -148,7 +153,11 @@ def names(namespace: str, kinds: str = "deployments,replicasets,pods,secrets,job
     )
     found = kubectl("--namespace", namespace, "get", kinds, "-o", f"go-template={staying}").split()
     # Before 1.24 every account has a token of its own in a secret.
-    return [name for name in found if not re.match(r".*/womm-server|Secret/.*-token-\w{5}$", name)]
+    return [
+        name
+        for name in found
+        if not re.match(r".*/womm-server|Secret/womm-nfs$|Secret/.*-token-\w{5}$", name)
+    ]
 
 
 def marked(mark: str) -> list[str]:
@@ -313,10 +322,10 @@ class Running:
         self.process.send_signal(signum)
         return self.wait()
 
-    def wait(self) -> Done:
+    def wait(self, limit: float = LIMIT) -> Done:
         """Wait for the end."""
         try:
-            status = self.process.wait(LIMIT)
+            status = self.process.wait(limit)
         except subprocess.TimeoutExpired:
             # With PYTHONFAULTHANDLER it tells where it hangs.
             self.process.send_signal(signal.SIGABRT)
