@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from kit import NODE2, Place, Running, User, good, kubectl, marked, names, pods
-from servers import SYSTEM, Servers, both_servers
+from kit import NODE2, PREFIX, Place, Running, User, good, kubectl, marked, names, pods
+from servers import SYSTEM, Servers
 
 pytestmark = [pytest.mark.node2, pytest.mark.timeout(600), pytest.mark.usefixtures("clean")]
 
@@ -24,10 +24,9 @@ FILES, SIZE = 200, 50_000
 
 
 @pytest.fixture(scope="module")
-def servers(home: User) -> Iterator[Servers]:
-    """Both servers."""
-    with both_servers(home, "lazy-faults") as made:
-        yield made
+def namespace(servers: Servers) -> str:
+    """The namespace that has both servers."""
+    return servers.namespace
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +43,10 @@ def setup(place: Place, share: str) -> Place:
     """Set the directory up, over NFS."""
     done = place.womm(
         "setup", "--yes", "--as-root", "--share", share, "--share-via", "nfs",
-        "--prefix", os.environ["WOMM_TEST_PREFIX"], limit=SLOW, **NODE2,
+        "--prefix", PREFIX, limit=SLOW, **NODE2,
     )  # fmt: skip
     assert done.status == 0, done.messages
     return place
-
-
-def left(servers: Servers) -> list[str]:
-    """What tasks have left in the namespace."""
-    return [name for name in names(servers.namespace) if name != "Secret/womm-nfs"]
 
 
 def process(user: User, words: str) -> int:
@@ -152,7 +146,7 @@ def test_a_link_that_is_cut_costs_time_and_nothing_else_and_one_that_ends_other_
         done = running.wait()
     assert (done.status, done.out.decode()) == (0, f"{reader.count()}\n"), done.messages
     assert servers.nfs("list") == ""
-    assert left(servers) == []
+    assert names(servers.namespace) == []
 
 
 @contextmanager
@@ -177,4 +171,4 @@ def test_a_full_disk_of_the_server_is_told_and_leaves_nothing(
     assert "this directory can't be served: " in done.messages
     assert "No space left on device" in done.messages
     assert servers.nfs("list") == ""
-    assert left(servers) == []
+    assert names(servers.namespace) == []

@@ -128,8 +128,8 @@ class Links:
             argv = export.argv(again, *server.nfs_script(*words))
             if source is not None:
                 if source.made:
-                    # Its mount still waits: the jobs end before they get an error.
-                    export.replace_pods()
+                    # Its mount still waits: the jobs are to end before they get an error.
+                    export.replace_pods(wait=True)
                 source.end()
                 # Its name may still be in use.
                 attempt(self._removal, detached=True, patience=_START)

@@ -67,10 +67,14 @@ class Export:
         close = server.nfs_script("close", self.task)
         self.link.run.undo_later(server.by_kubectl(self.kube, self.link.pod, close), last=True)
 
-    def replace_pods(self) -> None:
-        """Delete the task's pods, as what they have open is no good any more; others run their jobs again."""
-        argv = self.kube.argv("delete", "pods", "-l", f"womm.dev/task={self.task}")
-        done = attempt([*argv, "--wait=false", "-o", "name"], detached=True, patience=_DELETION)
+    def replace_pods(self, wait: bool = False) -> None:
+        """Delete the task's pods, as what they have open is no good any more; others run their jobs again.
+
+        `wait`: until they are gone, for a while.
+        """
+        argv = self.kube.argv("delete", "pods", "-l", f"womm.dev/task={self.task}", "-o", "name")
+        how = f"--timeout={_DELETION:.0f}s" if wait else "--wait=false"
+        done = attempt([*argv, how], detached=True, patience=2 * _DELETION)
         if done.status != 0:
             warn(f"the task's pods can't be replaced: {done.complaint}")
 
