@@ -72,9 +72,9 @@ class Export:
 
         `wait`: until they are gone, for a while.
         """
-        argv = self.kube.argv("delete", "pods", "-l", f"womm.dev/task={self.task}", "-o", "name")
         how = f"--timeout={_DELETION:.0f}s" if wait else "--wait=false"
-        done = attempt([*argv, how], detached=True, patience=2 * _DELETION)
+        argv = self.kube.argv("delete", "pods", "-l", f"womm.dev/task={self.task}", how, "-o", "name")
+        done = attempt(argv, detached=True, patience=2 * _DELETION)
         if done.status != 0:
             warn(f"the task's pods can't be replaced: {done.complaint}")
 
