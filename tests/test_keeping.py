@@ -104,9 +104,13 @@ def test_it_waits_for_the_server_and_says_what_that_says(export: Export) -> None
     [
         (Way("server-nfs: no snapshot"), "server-nfs: no snapshot"),
         (Way("other", complaint="docker: no such image"), "docker: no such image"),
+        (
+            Way("rsync: No space left", "io.c", "main.c", "rsync: Broken pipe"),
+            "rsync: No space left; …; rsync: Broken pipe",
+        ),
         (Way(), "it ended"),
     ],
-    ids=["the server says why", "the container does", "nobody does"],
+    ids=["the server says why", "the container does", "rsync says much", "nobody does"],
 )
 def test_a_first_way_that_fails_is_the_runs_error(export: Export, way: Way, why: str) -> None:
     way.over.set()

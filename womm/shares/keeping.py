@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +16,8 @@ from womm.shares.nfs import Export
 
 # Seconds between two tries, at first and at most; that the first one may take.
 _AGAIN, _SELDOM, _PATIENCE = 1.0, 8.0, 90.0
+# Lines of a way's complaints that are told as they are.
+_FEW = 3
 #: How the line begins by which the server says that pods can see the directory.
 READY = "womm-nfs: ready "
 
@@ -133,7 +135,7 @@ class Keeping(threading.Thread):
             self._way = None
             if reached and not self._stopping:
                 warn(f"{self._export.nfs.directory} is out of the pods' reach; jobs that use it wait or fail")
-        return reached, complaint or "; ".join(said[-3:]) or "it ended"
+        return reached, complaint or _gist(said) or "it ended"
 
     def _hear(self, line: str) -> None:
         trip, age, what = line.removeprefix(READY).split()
@@ -148,6 +150,11 @@ class Keeping(threading.Thread):
             return
         warn(f"{directory} is served anew: its pods are replaced, and their jobs run again")
         self._export.replace_pods()
+
+
+def _gist(said: Sequence[str]) -> str:
+    # What went wrong first, and last: what rsync says in between follows from it.
+    return "; ".join(said if len(said) <= _FEW else [said[0], "…", said[-1]])
 
 
 def eager(export: Export, key: str) -> Keeping:
