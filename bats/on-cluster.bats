@@ -36,8 +36,6 @@ shows() {
 @test "on-cluster: without a context it is the sandbox, started and with its environment" {
   shows 'echo $IN_SANDBOX $WOMM_TEST_PREFIX'
   [[ $status -eq 0 && $output == 'yes registry/' && -e $CHECKOUT/up ]]
-  WOMM_TEST_BELOW=there/ shows 'echo $WOMM_TEST_PREFIX'
-  [[ $status -eq 0 && $output == registry/there/ ]]
 }
 
 @test "on-cluster: the command's status is its own" {

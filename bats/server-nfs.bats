@@ -98,6 +98,17 @@ nfs() {
   run -3 nfs results task
 }
 
+@test "server-nfs: a copy that has failed is not published, and none of what it has is left" {
+  echo 1 >file
+  program cp '/bin/cp "$@"; echo "cp: No space left on device" >&2; exit 1'
+  run nfs hold task key "$ONE" "$(id -u)" "$(id -g)" </dev/null
+  ((status != 0))
+  [[ $output == *'No space left on device'* && $output != *ready* ]]
+  [[ $(nfs list) == '' ]]
+  nfs close task
+  [[ -z $(ls "$NFS_ROOT/live") ]]
+}
+
 @test "server-nfs: a snapshot that is not there is told" {
   run -3 nfs publish other key "$ONE" 1 1
   [[ $output == 'server-nfs: there is no snapshot of task other' ]]
@@ -133,6 +144,13 @@ nfs() {
   run -2 nfs
   run -2 nfs publish task key
   [[ ! -e $BED/dialled ]]
+}
+
+@test "server-nfs: a link that is not there can't be resumed, and that is told apart from a server that is away" {
+  run -3 nfs resume task 0123456789abcdef
+  [[ $output == 'womm-nfs: gone' ]]
+  : >"$BED/down"
+  run -255 nfs resume task 0123456789abcdef
 }
 
 @test "server-nfs: a namespace without an NFS server says so" {

@@ -19,7 +19,18 @@ from womm import output
 #: Programs that a test must never reach but by a stub of its own.
 FORBIDDEN = ("kubectl", "docker", "podman", "ssh")
 #: Variables that change what womm or the programs under it do.
-FOREIGN = ("WOMM_", "PARALLEL", "XDG_", "KUBE", "DOCKER_", "POSIXLY_CORRECT", "PERL", "PYTHONPATH")
+FOREIGN = (
+    "WOMM_",
+    "PARALLEL",
+    "XDG_",
+    "KUBE",
+    "DOCKER_",
+    "POSIXLY_CORRECT",
+    "PERL",
+    "PYTHONPATH",
+    "COLUMNS",
+    "LINES",
+)
 
 _LOUD = """\
 #!/bin/sh

@@ -16,6 +16,7 @@ from stubs import DOCKER, PODMAN_PUSH, program
 
 from womm import __version__, engine, image
 from womm.errors import WommError
+from womm.files import SCRIPTS, TEMPLATES
 from womm.image import Account, Kubectl
 
 pytestmark = pytest.mark.usefixtures("hermetic")
@@ -370,10 +371,24 @@ def test_a_load_that_fails_is_told_with_the_command(calls: Path, hermetic: Herme
     assert caught.value.hint.startswith("try it yourself: false 'a b' r/x:womm-")
 
 
-def test_the_nfs_servers_image_is_built_on_the_file_servers(calls: Path) -> None:
-    name = image.build_nfs(DOCKER_ENGINE, "localhost:5000/")
+def test_the_nfs_servers_image_is_built_from_kubectl_and_the_scripts(
+    calls: Path, hermetic: Hermetic, kubectl: Kubectl
+) -> None:
+    name = image.build_nfs(DOCKER_ENGINE, "localhost:5000/", "debian:12", kubectl)
     assert name == f"localhost:5000/womm-nfs:{__version__}@sha256:{DIGEST}"
+    context = hermetic.root / "context"
+    found = {str(path.relative_to(context)) for path in context.rglob("*") if path.is_file()}
+    assert found == {"kubectl", *(f"womm/scripts/{path.name}" for path in SCRIPTS.iterdir())}
     build = calls.read_text().splitlines()[0]
     assert "Dockerfile.nfs" in build
     assert f" --tag localhost:5000/womm-nfs:{__version__} " in build
-    assert f" --build-arg BASE=localhost:5000/womm-server:{__version__} " in build
+    assert " --build-arg BASE=debian:12 " in build
+
+
+def test_the_servers_images_begin_with_the_same_layers() -> None:
+    # Docker, the registry and the nodes tell that they are the same: kubectl is most of what there is.
+    names = ("Dockerfile.server", "Dockerfile.nfs")
+    lines = [re.findall(r"(?m)^[A-Z].*$", (TEMPLATES / name).read_text()) for name in names]
+    common = [one for one, other in zip(*lines, strict=False) if one == other]
+    assert common[-1] == "RUN sh /opt/womm/scripts/server-proof kubectl"
+    assert lines[1][: len(common)] == common

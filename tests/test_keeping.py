@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import Hermetic
 
-from womm.beside import Heard, Tied
+from womm.beside import Heard, Joined
 from womm.errors import WommError
 from womm.kubectl import Kube
 from womm.link import Link
@@ -86,11 +87,14 @@ def until(check: Callable[[], bool]) -> None:
 
 def test_it_waits_for_the_server_and_says_what_that_says(export: Export) -> None:
     way = Way("Warning: a line of ssh's", NEW)
-    kept = Keeping(export, dialled(way)[0])
+    over = threading.Event()
+    kept = Keeping(export, dialled(way)[0], over.set)
     kept.start()
     view = kept.wait()
     assert (view.round_trip, view.age) == (0.002, 1.0)
+    assert not over.is_set()
     kept.stop()
+    assert over.is_set()
     assert way.over.is_set()
     assert not kept.is_alive()
 
@@ -100,9 +104,13 @@ def test_it_waits_for_the_server_and_says_what_that_says(export: Export) -> None
     [
         (Way("server-nfs: no snapshot"), "server-nfs: no snapshot"),
         (Way("other", complaint="docker: no such image"), "docker: no such image"),
+        (
+            Way("rsync: No space left", "io.c", "main.c", "rsync: Broken pipe"),
+            "rsync: No space left; …; rsync: Broken pipe",
+        ),
         (Way(), "it ended"),
     ],
-    ids=["the server says why", "the container does", "nobody does"],
+    ids=["the server says why", "the container does", "rsync says much", "nobody does"],
 )
 def test_a_first_way_that_fails_is_the_runs_error(export: Export, way: Way, why: str) -> None:
     way.over.set()
@@ -158,23 +166,45 @@ def test_when_the_task_is_over_its_end_is_no_news(
     kept.stop()
 
 
-def test_two_programs_that_are_tied_speak_with_each_other_alone() -> None:
-    here = [sys.executable, "-c", "print(input().upper(), flush=True); input()"]
-    there = [
-        sys.executable,
-        "-c",
-        "import sys; print('asked', flush=True); print('got', input(), file=sys.stderr)",
-    ]
-    tied = Tied(here, there, env={})
-    assert list(tied.lines()) == ["got ASKED"]
-    # `here` sees the end of its input, which it had not expected.
-    assert "EOFError" in tied.end()
+@pytest.fixture
+def listener(tmp_path: Path) -> Iterator[socket.socket]:
+    """What listens at a Unix socket below `tmp_path`."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        listening.listen()
+        listening.settimeout(10)
+        yield listening
 
 
-def test_the_end_of_the_one_here_is_the_end_of_the_one_there() -> None:
-    tied = Tied(["sh", "-c", "echo why >&2"], ["sh", "-c", "cat; echo ended >&2"], env={})
-    assert list(tied.lines()) == ["ended"]
-    assert tied.end() == "why"
+def test_a_program_that_is_joined_speaks_with_who_listens(listener: socket.socket, tmp_path: Path) -> None:
+    script = "import sys; print('asked', flush=True); print('got', input(), file=sys.stderr)"
+    joined = Joined([sys.executable, "-c", script], str(tmp_path / "socket"), env={})
+    connection = listener.accept()[0]
+    with connection, connection.makefile("rb") as said:
+        assert said.readline() == b"asked\n"
+        connection.send(b"word\n")
+        assert list(joined.lines()) == ["got word"]
+        assert joined.end() == ""
+        assert said.read() == b""
+
+
+def test_a_joined_program_ends_with_its_connection_even_if_it_does_not_look(
+    listener: socket.socket, tmp_path: Path
+) -> None:
+    joined = Joined(["sh", "-c", "echo on >&2; exec sleep 60"], str(tmp_path / "socket"), env={})
+    lines = joined.lines()
+    assert next(lines) == "on"
+    listener.accept()[0].close()
+    assert list(lines) == []
+    joined.end()
+    assert not joined.running
+
+
+def test_a_program_can_be_told_to_end_by_itself() -> None:
+    heard = Heard(["sh", "-c", "cat; echo last >&2"], env={})
+    heard.let_go()
+    assert list(heard.lines()) == ["last"]
+    heard.end()
 
 
 def test_a_program_that_is_heard_knows_that_we_live() -> None:

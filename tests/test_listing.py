@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from womm.config import COPY, NFS
 from womm.tasks import listing
 from womm.tasks.listing import (
     ASYNC,
@@ -139,7 +140,37 @@ def test_a_foreground_task_is_what_its_deployment_says() -> None:
         done=None,
         failed=None,
         total=None,
+        via="",
+        view=None,
     )
+
+
+def volumes(*found: Any) -> dict[str, Any]:
+    """A task's workers, with these volumes."""
+    made = deployment()
+    made["spec"]["template"]["spec"]["volumes"] = list(found)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("workers", "via"),
+    [
+        (volumes({"name": "share", "emptyDir": {}}), COPY),
+        (volumes({"name": "share", "nfs": {"server": "10.96.0.7", "path": "/0"}}), NFS),
+        (volumes({"name": "share", "persistentVolumeClaim": {"claimName": "womm-nfs"}}), NFS),
+        (volumes(None, {"name": "other", "emptyDir": {}}), ""),
+        (volumes(), ""),
+    ],
+)
+def test_how_pods_see_the_directory_their_volumes_tell(workers: dict[str, Any], via: str) -> None:
+    assert one(workers).via == via
+
+
+def test_a_coordinators_pods_have_copies_also_where_they_are_not_there() -> None:
+    assert one(job(active=1)).via == COPY
+    alone = job(active=1)
+    alone["metadata"]["annotations"]["womm.dev/share"] = "none"
+    assert one(alone).via == ""
 
 
 @pytest.mark.parametrize(
@@ -303,7 +334,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
-WHOLE = [deployment(), job(active=1, **condition("Failed")), lease(20)]
+WHOLE = [volumes({"name": "share", "emptyDir": {}}), job(active=1, **condition("Failed")), lease(20)]
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

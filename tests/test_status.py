@@ -39,6 +39,7 @@ case "$*" in
   *"get deployments.apps,"*) answer objects ;;
   *"create --raw"*) answer clock ;;
   *"exec deployment/womm-server"*"server-task list"*) answer counts ;;
+  *"exec deployment/womm-server"*"server-nfs list"*) answer views ;;
   *) echo "unexpected: $*" >&2; exit 99 ;;
 esac
 """
@@ -206,6 +207,74 @@ def test_what_the_file_server_knows_of_a_coordinators_task_is_shown(
     # Half an answer is none.
     (cluster.path / "counts.refused").write_text("error: the connection was lost\n")
     assert status(womm, here, "-o", "wide").stdout.splitlines()[2].split()[2:8] == ["UNKNOWN", *"-----"]
+
+
+def over_nfs(cluster: Cluster, task: str, share: str, machine: str = "") -> None:
+    """Add a task whose pods mount the directory."""
+    volume = {"name": "share", "nfs": {"server": "10.96.0.7", "path": "/0"}}
+    spec = {"replicas": 1, "template": {"spec": {"volumes": [volume]}}}
+    cluster.add("Deployment", task, 3000, machine=machine, spec=spec)
+    cluster.objects[-1]["metadata"]["annotations"]["womm.dev/share"] = share
+    cluster.write()
+
+
+def shares(womm: list[str], here: Path, *arguments: str) -> dict[str, Any]:
+    """The tasks' views; there is nothing to complain of."""
+    done = status(womm, here, "-o", "json", *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    return {item["id"]: item["view"] for item in json.loads(done.stdout)}
+
+
+def test_what_the_nfs_server_knows_of_a_share_is_shown(cluster: Cluster, womm: list[str], here: Path) -> None:
+    for task, share in (("aaaaaaaa", "lazy"), ("bbbbbbbb", "eager"), ("cccccccc", "lazy")):
+        over_nfs(cluster, task, share)
+    cluster.add("Deployment", "dddddddd", 3000)
+    path = "0123456789abcdef" * 2
+    (cluster.path / "views").write_text(f"aaaaaaaa lazy {path} ready 2\nbbbbbbbb eager {path} ready 0\n")
+    nfs = {"via": "nfs", "state": "ready", "age": None}
+    assert shares(womm, here) == {
+        "aaaaaaaa": {**nfs, "age": 2},
+        "bbbbbbbb": nfs,
+        # The server has none of it.
+        "cccccccc": {**nfs, "state": "down"},
+        "dddddddd": {"via": "", "state": "", "age": None},
+    }
+    lines = status(womm, here).stdout.splitlines()
+    assert [line.partition("0/1     ")[2].partition("  ")[0] for line in lines[1:4]] == [
+        "lazy, age 2 s",
+        "eager (nfs), ready",
+        "lazy, down",
+    ]
+
+
+@pytest.mark.parametrize("said", [NO_SERVER, FORBIDDEN.format("pods", "")])
+def test_where_the_nfs_server_cannot_be_asked_what_is_known_is_shown_without_a_complaint(
+    cluster: Cluster, womm: list[str], here: Path, said: str
+) -> None:
+    over_nfs(cluster, "aaaaaaaa", "lazy")
+    (cluster.path / "views.refused").write_text(said)
+    assert shares(womm, here) == {"aaaaaaaa": {"via": "nfs", "state": "", "age": None}}
+
+
+def test_an_nfs_server_that_does_not_answer_costs_a_few_seconds(
+    cluster: Cluster, womm: list[str], here: Path
+) -> None:
+    over_nfs(cluster, "aaaaaaaa", "lazy")
+    (cluster.path / "views.slow").write_text("60")
+    begin = time.monotonic()
+    assert shares(womm, here) == {"aaaaaaaa": {"via": "nfs", "state": "", "age": None}}
+    assert time.monotonic() - begin < 15
+
+
+def test_the_nfs_server_is_asked_only_for_who_looks_at_what_it_serves(
+    cluster: Cluster, womm: list[str], here: Path
+) -> None:
+    over_nfs(cluster, "aaaaaaaa", "lazy", machine="another")
+    cluster.add("Deployment", "bbbbbbbb", 3000)
+    (cluster.path / "views").write_text("")
+    assert list(shares(womm, here)) == ["bbbbbbbb"]
+    assert "server-nfs" not in str(cluster.asked)
+    assert shares(womm, here, "-A")["aaaaaaaa"]["state"] == "down"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from womm.tasks import table
 from womm.tasks.listing import Row
+from womm.tasks.views import DOWN, READY, View
 
 ROW = Row(
     id="blhqwudx",
@@ -58,6 +59,18 @@ def test_the_wide_table_has_jobs_share_and_machine_besides() -> None:
         "-                            -",
     ]
     assert "eager  ab12ab12  /home" in table.text([counted], "another", wide=True)
+
+
+LAZY = replace(ROW, share="lazy", via="nfs", view=View(READY, 2))
+
+
+def test_a_share_over_nfs_is_shown_with_its_state_in_any_table() -> None:
+    names, lazy, other = table.text([LAZY, ROW], ROW.machine).splitlines()
+    assert names.split() == ["ID", "AGE", "STATUS", "CPU", "MEM", "HEALTH", "SHARE", "PWD", "COMMAND"]
+    assert "  1/1     lazy, age 2 s  /home" in lazy
+    assert "  1/1     eager          /home" in other
+    down = table.text([replace(LAZY, view=View(DOWN))], ROW.machine, wide=True)
+    assert "  lazy, down  here  " in down
 
 
 @pytest.mark.parametrize(
@@ -129,6 +142,7 @@ def test_the_json_has_all_that_is_known() -> None:
         "directory": "/home/audrey/proj/supercool",
         "command": "parallel -- sleep 1; echo {}",
         "share": "eager",
+        "view": {"via": "", "state": "", "age": None},
         "machine": ROW.machine,
         "version": "0.1.0",
         "exit_status": 2,
@@ -137,4 +151,6 @@ def test_the_json_has_all_that_is_known() -> None:
         "here": True,
     }
     assert (bare["here"], bare["age"], bare["pods"]) == (False, None, {"ready": None, "wanted": None})
+    (lazy,) = json.loads(table.as_json([LAZY], ""))
+    assert (lazy["share"], lazy["view"]) == ("lazy", {"via": "nfs", "state": "ready", "age": 2})
     assert table.as_json([], "") == "[]\n"

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
+import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
@@ -101,85 +104,76 @@ class Heard:
     """
 
     def __init__(self, argv: Sequence[str], *, env: Mapping[str, str]) -> None:
-        output.command(argv, {})
-        self._process = _started(argv, subprocess.PIPE, subprocess.DEVNULL, subprocess.PIPE, env)
+        self._process = _started(argv, subprocess.PIPE, subprocess.DEVNULL, env)
+
+    @property
+    def running(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
 
     def lines(self) -> Iterator[str]:
         """What it says on stderr, line by line, until it ends."""
-        return _lines(self._process)
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            yield line.decode(errors="replace").rstrip("\n")
 
     def kill(self) -> None:
         """End it; to be called from any thread."""
         self._process.kill()
 
+    def let_go(self) -> None:
+        """Have it end by itself: its stdin does. To be called from any thread; lines() end when it has."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+
     def end(self) -> str:
         """End it, unless it has ended; there is nothing more to say."""
-        _end(self._process)
-        return ""
+        self._process.kill()
+        # Leaving its own context closes the pipes, and waits for it.
+        with self._process:
+            return ""
 
 
-class Tied:
-    """Two programs that speak with each other alone: each one's stdout is the other's stdin.
+class Joined(Heard):
+    """One whose stdin and stdout are a connection to the Unix socket `path`: it ends when that is closed."""
 
-    `there` is listened to, and either's end is both's. `env` is added to our own, for both.
-    """
-
-    def __init__(self, here: Sequence[str], there: Sequence[str], *, env: Mapping[str, str]) -> None:
-        output.command(here, {})
-        output.command(there, {})
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - end() closes it
-        self._here = _started(here, subprocess.PIPE, subprocess.PIPE, self._complaints.fileno(), env)
-        assert self._here.stdin is not None
-        assert self._here.stdout is not None
-        # What one of them closes is to be an end for the other: we keep nothing of it open.
-        with self._here.stdin as stdin, self._here.stdout as stdout:
-            try:
-                self._there = _started(there, stdout.fileno(), stdin.fileno(), subprocess.PIPE, env)
-            except BaseException:
-                _end(self._here)
-                raise
-
-    def lines(self) -> Iterator[str]:
-        """What `there` says on stderr, line by line, until it ends."""
-        return _lines(self._there)
-
-    def kill(self) -> None:
-        """End `there`, and so both; to be called from any thread."""
-        self._there.kill()
+    def __init__(self, argv: Sequence[str], path: str, *, env: Mapping[str, str]) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._socket.connect(path)
+            self._process = _started(argv, self._socket.fileno(), self._socket.fileno(), env)
+        except BaseException:
+            self._socket.close()
+            raise
+        # It may be in the midst of something that has no end (dialling), and not look.
+        threading.Thread(target=self._watch, name="link", daemon=True).start()
 
     def end(self) -> str:
-        """End both, unless they have ended; return what `here` said on stderr (4 KiB of it)."""
-        _end(self._there)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            # Its input has ended. What it has begun elsewhere (a container) would survive its being killed.
-            self._here.wait(_LAST)
-        _end(self._here)
-        with self._complaints as file:
-            return os.pread(file.fileno(), _COMPLAINT, 0).decode(errors="replace").strip()
+        """End it, unless it has ended; there is nothing more to say."""
+        # For the watch, too.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        return super().end()
+
+    def _watch(self) -> None:
+        poll = select.poll()
+        poll.register(self._socket, 0)
+        poll.poll()
+        self._process.kill()
+        self._socket.close()
 
 
-def _started(argv: Sequence[str], stdin: int, stdout: int, stderr: int, env: Mapping[str, str]) -> Stream:
+def _started(argv: Sequence[str], stdin: int, stdout: int, env: Mapping[str, str]) -> Stream:
+    output.command(argv, {})
     return subprocess.Popen(
         [tool(argv[0]), *argv[1:]],
         stdin=stdin,
         stdout=stdout,
-        stderr=stderr,
+        stderr=subprocess.PIPE,
         start_new_session=True,
         env={**os.environ, **env},
     )
-
-
-def _lines(process: Stream) -> Iterator[str]:
-    assert process.stderr is not None
-    for line in process.stderr:
-        yield line.decode(errors="replace").rstrip("\n")
-
-
-def _end(process: Stream) -> None:
-    process.kill()
-    # Leaving its own context closes the pipes, and waits for it.
-    with process:
-        pass
 
 
 class Keeper:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
 import shutil
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,13 +82,10 @@ def build_server(engine: Engine, prefix: str, base_image: str, kubectl: Kubectl)
     Returns its name (with its tag), and its architecture. Raises WommError.
     """
     tag = f"{prefix}womm-server:{__version__}"
-    with tempfile.TemporaryDirectory(prefix="womm-image-") as temporary:
-        context = Path(temporary)
+    with _context(kubectl) as context:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PACKAGE, context / "womm", ignore=ignored)
         libraries.copy(context / "lib")
-        shutil.copyfile(kubectl.path, context / "kubectl")
-        (context / "kubectl").chmod(0o755)
         _open_to_all(context)
         engine.build(context, TEMPLATES / "Dockerfile.server", tag, base_image)
         arch = engine.architecture(tag)
@@ -96,16 +95,27 @@ def build_server(engine: Engine, prefix: str, base_image: str, kubectl: Kubectl)
         return _pushed(engine, tag), arch
 
 
-def build_nfs(engine: Engine, prefix: str) -> str:
-    """Build and push the NFS server's image, on the file server's that was built just now.
+def build_nfs(engine: Engine, prefix: str, base_image: str, kubectl: Kubectl) -> str:
+    """Build and push the NFS server's image; what it has in common with the file server's is built once.
 
     Returns its name (with its tag). Raises WommError.
     """
     tag = f"{prefix}womm-nfs:{__version__}"
-    with tempfile.TemporaryDirectory(prefix="womm-image-") as context:
-        base = f"{prefix}womm-server:{__version__}"
-        engine.build(Path(context), TEMPLATES / "Dockerfile.nfs", tag, base)
+    with _context(kubectl) as context:
+        shutil.copytree(SCRIPTS, context / "womm" / "scripts")
+        _open_to_all(context)
+        engine.build(context, TEMPLATES / "Dockerfile.nfs", tag, base_image)
         return _pushed(engine, tag)
+
+
+@contextlib.contextmanager
+def _context(kubectl: Kubectl) -> Iterator[Path]:
+    # What a server's image is built from, of which nothing is there but kubectl.
+    with tempfile.TemporaryDirectory(prefix="womm-image-") as context:
+        copied = Path(context, "kubectl")
+        shutil.copyfile(kubectl.path, copied)
+        copied.chmod(0o755)
+        yield Path(context)
 
 
 def _pushed(engine: Engine, tag: str) -> str:

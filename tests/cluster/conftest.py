@@ -12,11 +12,13 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kit import IMAGES, ROOT, Done, Place, User, call, good, new_namespace
 from needs import MARKERS, lacking, server_version
 from register import Register, opened
+from servers import Servers, both_servers
 
 #: The tests that this cluster cannot run, and why.
 DESELECTED = pytest.StashKey[dict[str, str]]()
@@ -24,8 +26,15 @@ DESELECTED = pytest.StashKey[dict[str, str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Tell pytest of the markers."""
+    config.stash[DESELECTED] = {}
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """The tests of a file, which share its fixtures, stay in one lane, like those of a group."""
+    if item.get_closest_marker("xdist_group") is None:
+        item.add_marker(pytest.mark.xdist_group(item.path.stem.removeprefix("test_")))
 
 
 @pytest.hookimpl(trylast=True)
@@ -39,15 +48,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     version = functools.cache(server_version)
     reasons = {item: lacking(item, version) for item in items}
     left_out = [item for item in items if reasons[item]]
-    config.stash[DESELECTED] = {item.nodeid: reasons[item] for item in left_out}
+    config.stash[DESELECTED] |= {item.nodeid: reasons[item] for item in left_out}
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not reasons[item]]
 
 
-def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Have a lane tell the run what it has left out."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["deselected"] = session.config.stash[DESELECTED]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Hear it. A lane that has died tells nothing; its tests have failed."""
+    if not error:
+        node.config.stash[DESELECTED] |= node.workeroutput["deselected"]
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Name what was left out."""
-    return [f"deselected: {name} ({why})" for name, why in config.stash.get(DESELECTED, {}).items()]
+    for name, why in config.stash[DESELECTED].items():
+        terminalreporter.write_line(f"deselected: {name} ({why})")
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +94,13 @@ def server_image(home: User) -> str:
     line = next(line for line in lines if line.strip().startswith("image: "))
     image: str = json.loads(line.strip().removeprefix("image: "))
     return image
+
+
+@pytest.fixture(scope="session")
+def servers(home: User) -> Iterator[Servers]:
+    """A namespace with both servers. They are made once: who has something done by them has it undone."""
+    with both_servers(home, "nfs") as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

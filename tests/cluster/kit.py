@@ -18,7 +18,11 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 ROOT = Path(__file__).resolve().parents[2]
-PREFIX = os.environ.get("WOMM_TEST_PREFIX", "localhost:5000/")
+REGISTRY = os.environ.get("WOMM_TEST_PREFIX", "localhost:5000/")
+#: Each lane (a worker of pytest-xdist) has its own: another's image of the same name would be pushed, and
+#: removed, in mid-test.
+BELOW = f"{os.environ['PYTEST_XDIST_WORKER']}/" if "PYTEST_XDIST_WORKER" in os.environ else ""
+PREFIX = REGISTRY + BELOW
 LOAD = os.environ.get("WOMM_TEST_LOAD", "")
 #: womm's options that say how the nodes get images: from a registry, or by a command that brings them there.
 IMAGES = ("--load", LOAD) if LOAD else ("--prefix", PREFIX)
@@ -100,6 +104,11 @@ def kubectl(*arguments: str, stdin: str = "") -> str:
     return good(["kubectl", *arguments], stdin=stdin.encode())
 
 
+def node2_kernel() -> str:
+    """The release of the second node's kernel, which no other machine here has."""
+    return kubectl("get", "node", "node2", "-o", "jsonpath={.status.nodeInfo.kernelVersion}")
+
+
 def deliver(image: str) -> None:
     """Give docker's image of this name to the nodes, as womm would."""
     good([*shlex.split(LOAD), image] if LOAD else ["docker", "push", "--quiet", image])
@@ -135,7 +144,7 @@ def may(user: str, namespace: str, *what: str) -> bool:
 
 
 def names(namespace: str, kinds: str = "deployments,replicasets,pods,secrets,jobs,leases") -> list[str]:
-    """Return the names of what is in `namespace` to stay, but for the file server and accounts' tokens.
+    """Return the names of what is in `namespace` to stay, but for the servers' own and accounts' tokens.
 
     What is being deleted is Kubernetes' own affair: a kubelet of 1.20 takes 10 s to let go of an ended pod.
     """
@@ -144,7 +153,11 @@ def names(namespace: str, kinds: str = "deployments,replicasets,pods,secrets,job
     )
     found = kubectl("--namespace", namespace, "get", kinds, "-o", f"go-template={staying}").split()
     # Before 1.24 every account has a token of its own in a secret.
-    return [name for name in found if not re.match(r".*/womm-server|Secret/.*-token-\w{5}$", name)]
+    return [
+        name
+        for name in found
+        if not re.match(r".*/womm-server|Secret/womm-nfs$|Secret/.*-token-\w{5}$", name)
+    ]
 
 
 def marked(mark: str) -> list[str]:
@@ -309,10 +322,10 @@ class Running:
         self.process.send_signal(signum)
         return self.wait()
 
-    def wait(self) -> Done:
+    def wait(self, limit: float = LIMIT) -> Done:
         """Wait for the end."""
         try:
-            status = self.process.wait(LIMIT)
+            status = self.process.wait(limit)
         except subprocess.TimeoutExpired:
             # With PYTHONFAULTHANDLER it tells where it hangs.
             self.process.send_signal(signal.SIGABRT)

@@ -6,8 +6,8 @@ the nodes pull from (with WOMM_TEST_LOAD there is none), `node2` the sandbox's s
 NFS client. Who asks for the register needs a cluster whose pods reach this machine.
 
 Two markers more say what may run beside it, to tools/test, which runs a whole suite in two lanes at once:
-`alone("why")` nothing, `second("why")` what has no such marker. What two tests can't use at a time must be in
-one lane.
+`alone("why")` nothing; `xdist_group("name")` none of the same group. Without one, a file is a group. `docker`
+has the tests that ask the registry for their images, look at all of docker's containers, or share a name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ MARKERS = (
     "registry(why): the test needs a registry that nodes pull from",
     "node2: the test needs the sandbox's second node",
     "alone(why): tools/test runs the test while no other runs",
-    "second(why): tools/test runs the test in the second of two lanes",
 )
 #: Whether the cluster is the sandbox; else it is one of the caller's own, by WOMM_KUBE_CONTEXT.
 ON_SANDBOX = "WOMM_SANDBOX_REGISTRY" in os.environ

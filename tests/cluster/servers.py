@@ -20,7 +20,14 @@ class Servers:
 
     namespace: str
     address: str
-    pod: str
+
+    @property
+    def pod(self) -> str:
+        """The address of the NFS server's pod that there is now."""
+        return kubectl(
+            "-n", SYSTEM, "get", "pods", "-l", f"app.kubernetes.io/name=womm-nfs-{self.namespace}",
+            "-o", "jsonpath={.items[0].status.podIP}",
+        )  # fmt: skip
 
     def files(self, *argv: str, stdin: str = "") -> Done:
         """Run a program in the file server."""
@@ -55,9 +62,8 @@ def both_servers(home: User, name: str) -> Iterator[Servers]:
             kubectl("apply", "-f", "-", stdin=done.out.decode())
             for where, deployment in ((namespace, "womm-server"), (SYSTEM, called)):
                 kubectl("-n", where, "rollout", "status", f"deployment/{deployment}", "--timeout=60s")
-            which = ("-l", f"app.kubernetes.io/name={called}", "-o", "jsonpath={.items[0].status.podIP}")
             address = kubectl("-n", SYSTEM, "get", "service", called, "-o", "jsonpath={.spec.clusterIP}")
-            yield Servers(namespace, address, kubectl("-n", SYSTEM, "get", "pods", *which))
+            yield Servers(namespace, address)
         finally:
             drop_nfs_server(namespace)
 

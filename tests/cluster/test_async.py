@@ -16,7 +16,6 @@ from machine import STATE, is_alive
 pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.usefixtures("clean"),
-    pytest.mark.second("both lanes are to take as long"),
 ]
 
 # Long enough to be met at work, all of them in a few seconds.

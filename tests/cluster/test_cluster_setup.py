@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kit import PREFIX, Place, User, account, call, kubectl, objects
+from kit import BELOW, PREFIX, REGISTRY, Place, User, account, call, kubectl, objects
 
 from womm import __version__
 from womm.files import PACKAGE
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.second("the registry is asked for its images"),
+    pytest.mark.xdist_group("docker"),
 ]
 
 
@@ -72,7 +72,7 @@ def manifest_request(repository: str, digest: str) -> urllib.request.Request:
     accept = (
         "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
     )
-    url = f"http://{PREFIX}v2/{repository}/manifests/{digest}"
+    url = f"http://{REGISTRY}v2/{BELOW}{repository}/manifests/{digest}"
     return urllib.request.Request(url, headers={"Accept": accept})
 
 

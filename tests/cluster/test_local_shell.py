@@ -16,7 +16,7 @@ from test_shell import ALONE, GONE, SIX_TIMES_SEVEN, in_front, size, typed
 pytestmark = [
     pytest.mark.timeout(240),
     pytest.mark.usefixtures("clean"),
-    pytest.mark.second("which containers docker has left is looked at"),
+    pytest.mark.xdist_group("docker"),
 ]
 
 #: What differs from one pod to another, is Kubernetes' or the task's own, or an empty trace of this machine.

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from bases import BUSYBOX
-from kit import PREFIX, Done, User, call, deliver, kubectl
-from servers import OWNER, Servers, both_servers
+from kit import PREFIX, Done, call, deliver, kubectl
+from servers import OWNER, Servers
 
 pytestmark = [pytest.mark.node2, pytest.mark.timeout(300)]
 
@@ -34,12 +34,13 @@ COPY --from=whole /small/ /
 
 
 @pytest.fixture(scope="module")
-def servers(home: User) -> Iterator[Servers]:
+def exports(servers: Servers) -> Iterator[Servers]:
     """Both servers, with the exports of two tasks."""
-    with both_servers(home, "nfs-server") as made:
-        made.publish("mine", MINE, "mine\n")
-        made.publish("others", OTHERS, "secret\n")
-        yield made
+    servers.publish("mine", MINE, "mine\n")
+    servers.publish("others", OTHERS, "secret\n")
+    yield servers
+    for task in ("mine", "others"):
+        servers.nfs("close", task)
 
 
 def client(name: str, image: str, node: str, **more: object) -> str:
@@ -59,7 +60,7 @@ def client(name: str, image: str, node: str, **more: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def clients(servers: Servers, build: Callable[..., str]) -> Servers:
+def clients(exports: Servers, build: Callable[..., str]) -> Iterator[Servers]:
     """Pods `near` and `far` with a client of their own, on either node; `node` with the first node's address.
 
     `kernel`, on the second one, has MINE mounted.
@@ -74,12 +75,14 @@ def clients(servers: Servers, build: Callable[..., str]) -> Servers:
         client("near", image, first),
         client("far", image, "node2"),
         client("node", image, first, host=True),
-        client("kernel", image, "node2", export={"server": servers.address, "path": f"/{MINE}"}),
+        client("kernel", image, "node2", export={"server": exports.address, "path": f"/{MINE}"}),
     ]
-    kubectl("--namespace", servers.namespace, "create", "-f", "-", stdin="\n---\n".join(pods))
-    kubectl("-n", servers.namespace, "wait", "--for=condition=Ready", "pods/near", "pods/far", "pods/node",
-            "pods/kernel", "--timeout=110s")  # fmt: skip
-    return servers
+    where = ("--namespace", exports.namespace)
+    kubectl(*where, "create", "-f", "-", stdin="\n---\n".join(pods))
+    names = ("pods/near", "pods/far", "pods/node", "pods/kernel")
+    kubectl(*where, "wait", "--for=condition=Ready", *names, "--timeout=110s")
+    yield exports
+    kubectl(*where, "delete", *names, "--ignore-not-found", "--timeout=60s")
 
 
 def read(servers: Servers, pod: str, address: str, path: str) -> Done:

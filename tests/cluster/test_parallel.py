@@ -14,7 +14,6 @@ from kit import Done, Place, good, kubectl
 pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.usefixtures("clean"),
-    pytest.mark.second("both lanes are to take as long"),
 ]
 
 POD = re.compile(r"womm-task-[a-z]{8}-[a-z0-9]+-[a-z0-9]+")

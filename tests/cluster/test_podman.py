@@ -13,7 +13,7 @@ from kit import PREFIX, Place, good
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.second("the registry is asked for its images"),
+    pytest.mark.xdist_group("docker"),
 ]
 
 # As it works on a machine with neither systemd nor the right to raise limits. The machine's own network:

@@ -12,9 +12,7 @@ import pytest
 from kit import ROOT, Done, User, call, kubectl, new_namespace
 from servers import drop_nfs_server
 
-pytestmark = pytest.mark.second(
-    "its commands name the registry, and its demo has one namespace with test_stranger's"
-)
+pytestmark = pytest.mark.xdist_group("docker")
 
 #: What sets the stage for the commands (this suite does that), and what the demo's own test runs.
 STAGE = ("make demo", "eval ", "make vendor")

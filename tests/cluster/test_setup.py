@@ -15,12 +15,25 @@ from pathlib import Path
 
 import pytest
 from bases import BUSYBOX, MINIMAL
-from kit import DOCKER_SOCKET, IMAGES, LOAD, PREFIX, Place, User, call, eventually, good, objects
+from kit import (
+    BELOW,
+    DOCKER_SOCKET,
+    IMAGES,
+    LOAD,
+    PREFIX,
+    REGISTRY,
+    Place,
+    User,
+    call,
+    eventually,
+    good,
+    objects,
+)
 from loading import loading, on_node
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.second("the registry is asked for its images"),
+    pytest.mark.xdist_group("docker"),
 ]
 
 BASE = os.environ.get("WOMM_BASE_IMAGE", "")
@@ -33,7 +46,7 @@ def test_the_image_is_named_by_digest_and_its_repository_is_the_directorys_slug(
     place = make_place("My Café_Dir (2)").setup("none")
     image = place.config()["image"]
     assert re.fullmatch(rf"{PREFIX}my-cafe-dir-2@sha256:[0-9a-f]{{64}}", image)
-    with urllib.request.urlopen(f"http://{PREFIX}v2/my-cafe-dir-2/tags/list") as answer:
+    with urllib.request.urlopen(f"http://{REGISTRY}v2/{BELOW}my-cafe-dir-2/tags/list") as answer:
         tags = json.loads(answer.read())["tags"]
     # One for each directory of that name, and the one with which the right to push is tried.
     assert "womm-probe" in tags

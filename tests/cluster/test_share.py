@@ -16,7 +16,6 @@ from kit import IMAGES, Place, Running, call, good, kubectl, new_namespace, obje
 pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.usefixtures("clean"),
-    pytest.mark.second("both lanes are to take as long"),
 ]
 
 LISTING = r"""

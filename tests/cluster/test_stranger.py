@@ -9,12 +9,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from kit import PREFIX, ROOT, call, good, kubectl
+from kit import REGISTRY, ROOT, call, good, kubectl
 from loading import loading
 
 pytestmark = [
     pytest.mark.sandbox("it plays the stranger's cluster"),
-    pytest.mark.second("its demo has one namespace with the README's"),
+    pytest.mark.xdist_group("docker"),
 ]
 
 
@@ -69,7 +69,7 @@ def untouched(stranger: dict[str, str], config: str) -> bool:
 def test_the_suite_runs_on_a_context_and_names_what_it_leaves_out(stranger: dict[str, str]) -> None:
     before = Path(stranger["KUBECONFIG"]).read_text()
     chosen = "three_colons or named_by_digest or as_root_is or stands_still or job_at_a_time"
-    assert suite({**stranger, "WOMM_TEST_PREFIX": PREFIX}, chosen, passed=2) == {
+    assert suite({**stranger, "WOMM_TEST_PREFIX": REGISTRY}, chosen, passed=2) == {
         "test_a_pod_that_stands_still_is_given_up_and_kills_its_job_when_it_goes_on": (
             "needs the sandbox: the processes in a pod are stopped from this machine"
         ),

@@ -16,7 +16,7 @@ from kit import IMAGES, Place, User, eventually, good
 
 pytestmark = [
     pytest.mark.timeout(400),
-    pytest.mark.second("which containers docker has left is looked at"),
+    pytest.mark.xdist_group("docker"),
 ]
 
 DRIVER = Path(__file__).parent / "local_shell.py"

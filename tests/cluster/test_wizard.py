@@ -28,7 +28,7 @@ from kit import DOCKER_SOCKET, IMAGES, PREFIX, Place, good, kubectl
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.second("which containers docker has left is looked at"),
+    pytest.mark.xdist_group("docker"),
 ]
 
 

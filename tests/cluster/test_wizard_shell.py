@@ -25,14 +25,14 @@ from dialogue import (
     status,
     wizard,
 )
-from kit import DOCKER_SOCKET, PREFIX, Place, good
+from kit import DOCKER_SOCKET, PREFIX, REGISTRY, Place, good
 from relay import relayed
 
 from womm.testbed.bed import container_name
 
 pytestmark = [
     pytest.mark.timeout(300),
-    pytest.mark.second("which containers docker has left is looked at"),
+    pytest.mark.xdist_group("docker"),
 ]
 
 
@@ -208,7 +208,7 @@ def test_an_image_whose_push_was_interrupted_or_refused_is_kept_and_pushed_by_th
         "--prefix",
         f"localhost:{port}",
     )
-    with relayed(port, PREFIX.partition(":")[2].rstrip("/")) as relay:
+    with relayed(port, REGISTRY.partition(":")[2].rstrip("/")) as relay:
         with wizard(place, *flags, debug=True) as child:
             in_shell(child, "exit")
             child.expect_exact("Does it work?")

@@ -120,7 +120,7 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         name, arch = image.build_server(builder, prefix, options.base_image, kubectl)
         if not options.no_nfs:
             progress("womm: building the NFS server's image")
-            nfs_image = image.build_nfs(builder, prefix)
+            nfs_image = image.build_nfs(builder, prefix, options.base_image, kubectl)
     spec = ServerSpec(
         namespace=namespace,
         image=name,

@@ -49,23 +49,27 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
     looker = Looker(kube)
 
     def choose(seen: Seen) -> list[Row]:
-        return chosen(seen.rows, wanted, None if options.all_machines else ours)
+        return looker.with_views(chosen(seen.rows, wanted, None if options.all_machines else ours))
 
-    def drawn(seen: Seen) -> str:
-        if not (rows := choose(seen)):
+    def drawn(seen: Seen, rows: Sequence[Row]) -> str:
+        if not rows:
             return _nothing(seen, wanted, kube)
         return table.text(rows, ours, options.output == "wide", _width())
+
+    def again() -> str:
+        found = looker.look()
+        return drawn(found, choose(found))
 
     seen = looker.look()
     _tell(seen.without)
     rows = choose(seen)
     missing = sorted(set(wanted) - {row.id for row in rows})
     if options.watch and not missing:
-        watch(drawn(seen), lambda: drawn(looker.look()))
+        watch(drawn(seen, rows), again)
     if options.output == "json":
         data(table.as_json(rows, ours))
     elif rows:
-        data(drawn(seen))
+        data(drawn(seen, rows))
     elif not wanted:
         progress(_nothing(seen, wanted, kube).rstrip("\n"))
     if missing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,13 +11,15 @@ from womm import signals
 from womm.beside import Heard
 from womm.errors import WommError
 from womm.output import debug, progress, warn
-from womm.process import attempt
 from womm.server import nfs_script
 from womm.shares.nfs import Export
 
-# Seconds between two tries, at first and at most; that the first one may take; that a deletion may take.
-_AGAIN, _SELDOM, _PATIENCE, _DELETION = 1.0, 8.0, 90.0, 30.0
-_READY = "womm-nfs: ready "
+# Seconds between two tries, at first and at most; that the first one may take.
+_AGAIN, _SELDOM, _PATIENCE = 1.0, 8.0, 90.0
+# Lines of a way's complaints that are told as they are.
+_FEW = 3
+#: How the line begins by which the server says that pods can see the directory.
+READY = "womm-nfs: ready "
 
 
 class Way(Protocol):
@@ -47,11 +49,14 @@ class Keeping(threading.Thread):
     """Keeps a task's export up, from start() to stop(). `dial` begins a way; its argument: once more.
 
     Where another export takes its place, nothing that pods have open is good any more: they are replaced.
+    `over` is called when there will be no more ways.
     """
 
-    def __init__(self, export: Export, dial: Callable[[bool], Way]) -> None:
+    def __init__(
+        self, export: Export, dial: Callable[[bool], Way], over: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__(name="share", daemon=True)
-        self._export, self._dial = export, dial
+        self._export, self._dial, self._over = export, dial, over
         self._changed = threading.Condition()
         self._view: View | None = None
         self._why = ""
@@ -88,12 +93,15 @@ class Keeping(threading.Thread):
             way.kill()
         if self.is_alive():
             self.join()
+        self._over()
 
     def run(self) -> None:
         """Begin a way, again and again until stop()."""
         pause = _AGAIN
         while True:
-            why = self._go()
+            reached, why = self._go()
+            if reached:
+                pause = _AGAIN
             with self._changed:
                 if self._stopping:
                     return
@@ -105,19 +113,19 @@ class Keeping(threading.Thread):
                 self._changed.wait_for(lambda: self._stopping, pause)
             pause = min(2 * pause, _SELDOM)
 
-    def _go(self) -> str:
-        # One way, to its end. Returns why it ended.
+    def _go(self) -> tuple[bool, str]:
+        # One way, to its end. Returns whether it led anywhere, and why it ended.
         said: list[str] = []
         try:
             with self._changed:
                 if self._stopping:
-                    return ""
+                    return False, ""
                 self._way = way = self._dial(self._view is not None)
         except (OSError, WommError) as error:
-            return str(error)
+            return False, str(error)
         reached = False
         for line in way.lines():
-            if line.startswith(_READY):
+            if line.startswith(READY):
                 reached = True
                 self._hear(line)
             else:
@@ -127,10 +135,10 @@ class Keeping(threading.Thread):
             self._way = None
             if reached and not self._stopping:
                 warn(f"{self._export.nfs.directory} is out of the pods' reach; jobs that use it wait or fail")
-        return complaint or "; ".join(said[-3:]) or "it ended"
+        return reached, complaint or _gist(said) or "it ended"
 
     def _hear(self, line: str) -> None:
-        trip, age, what = line.removeprefix(_READY).split()
+        trip, age, what = line.removeprefix(READY).split()
         with self._changed:
             before, self._view = self._view, View(float(trip) / 1000, float(age), what == "same")
             self._changed.notify_all()
@@ -141,10 +149,12 @@ class Keeping(threading.Thread):
             progress(f"womm: {directory} is within the pods' reach again")
             return
         warn(f"{directory} is served anew: its pods are replaced, and their jobs run again")
-        argv = self._export.kube.argv("delete", "pods", "-l", f"womm.dev/task={self._export.task}")
-        done = attempt([*argv, "--wait=false", "-o", "name"], detached=True, patience=_DELETION)
-        if done.status != 0:
-            warn(f"its pods can't be replaced: {done.complaint}")
+        self._export.replace_pods()
+
+
+def _gist(said: Sequence[str]) -> str:
+    # What went wrong first, and last: what rsync says in between follows from it.
+    return "; ".join(said if len(said) <= _FEW else [said[0], "…", said[-1]])
 
 
 def eager(export: Export, key: str) -> Keeping:

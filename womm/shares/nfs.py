@@ -10,7 +10,12 @@ from womm.errors import WommError
 from womm.kubectl import Kube
 from womm.link import Link
 from womm.manifests import Nfs
+from womm.output import warn
+from womm.process import attempt
 from womm.server import Server
+
+# Seconds that a deletion may take.
+_DELETION = 30.0
 
 
 def plan(found: Server, directory: str) -> Nfs:
@@ -61,6 +66,17 @@ class Export:
         """Have the run's end take the export away: pods go before it."""
         close = server.nfs_script("close", self.task)
         self.link.run.undo_later(server.by_kubectl(self.kube, self.link.pod, close), last=True)
+
+    def replace_pods(self, wait: bool = False) -> None:
+        """Delete the task's pods, as what they have open is no good any more; others run their jobs again.
+
+        `wait`: until they are gone, for a while.
+        """
+        how = f"--timeout={_DELETION:.0f}s" if wait else "--wait=false"
+        argv = self.kube.argv("delete", "pods", "-l", f"womm.dev/task={self.task}", how, "-o", "name")
+        done = attempt(argv, detached=True, patience=2 * _DELETION)
+        if done.status != 0:
+            warn(f"the task's pods can't be replaced: {done.complaint}")
 
     def argv(self, again: bool, *words: str) -> list[str]:
         """What runs `words` in the file server; `again`: in the one that there is now. Raises WommError."""

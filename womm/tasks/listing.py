@@ -13,6 +13,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from womm.problems import CONTAINER
+from womm.tasks import views
+from womm.tasks.views import View
 
 RUNNING, COMPLETE, FAILED, ORPHANED, UNKNOWN = "RUNNING", "COMPLETE", "FAILED", "ORPHANED", "UNKNOWN"
 #: The kinds of tasks: run by the womm that began it, or by a coordinator in the cluster.
@@ -48,7 +50,8 @@ class Row:
     """One task. Texts are as the cluster has them, "" where nothing is known; so are numbers that are None.
 
     `created` and `age` are by the API server's clock; `cpu` and `memory` are a pod's, as quantities; `ready`
-    of `pods` take jobs; of `done` jobs `failed` have failed, of `total`.
+    of `pods` take jobs; of `done` jobs `failed` have failed, of `total`. `via`: how pods see the directory
+    (config.NFS, config.COPY), and `view`: what they see of it over NFS, once that was asked.
     """
 
     id: str
@@ -69,6 +72,8 @@ class Row:
     done: int | None
     failed: int | None
     total: int | None
+    via: str = ""
+    view: View | None = None
 
 
 @dataclass
@@ -133,7 +138,8 @@ def _row(task: str, its: _Objects, known: Counts | None, now: float) -> Row:
     cpu, memory = _resources(its.deployment)
     deployed = _number(_at(its.deployment, "spec", "replicas"))
     ready = _number(_at(its.deployment, "status", "readyReplicas")) or 0
-    status = _status(its, known, now, age)
+    status, share = _status(its, known, now, age), _note(main, "share")
+    volumes = _at(its.deployment, "spec", "template", "spec", "volumes")
     return Row(
         id=task,
         kind=ASYNC if its.job else FOREGROUND,
@@ -147,13 +153,14 @@ def _row(task: str, its: _Objects, known: Counts | None, now: float) -> Row:
         pods=_number(_note(main, "pods")) if deployed is None else deployed,
         directory=_note(main, "directory"),
         command=_note(main, "command"),
-        share=_note(main, "share"),
+        share=share,
         machine=_note(main, "machine"),
         version=_note(main, "version"),
         exit_status=known.status if known is not None else None,
         done=known.done if known is not None else None,
         failed=known.failed if known is not None else None,
         total=known.total if known is not None else None,
+        via=views.via(share, volumes, detached=bool(its.job)),
     )
 
 

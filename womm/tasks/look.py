@@ -1,22 +1,27 @@
-"""What is asked of the cluster about its tasks: three kubectl side by side, and fewer at a next look."""
+"""What is asked of the cluster about its tasks: three kubectl side by side, and fewer at a next look.
+
+A fourth one asks the NFS server, where a task that is to be shown has its share from there.
+"""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
 from womm import complaints, server
 from womm.checks.finding import PATIENCE
+from womm.config import NFS
 from womm.errors import WommError
 from womm.files import TEMPLATES
 from womm.kubectl import Kube
-from womm.process import attempt
-from womm.tasks import listing
+from womm.process import Done, attempt
+from womm.tasks import listing, views
 from womm.tasks.listing import Counts, Row
+from womm.tasks.views import DOWN, View
 from womm.threads import Pool, answer
 
 # All in one: what a user may not list is left out, and complained of. As jsonpath, because `-o json` hides
@@ -70,6 +75,18 @@ class Looker:
         lacking = sorted(refused | ({"clock"} if self._by_our_clock else set()))
         return Seen(rows, [_WITHOUT[what] for what in lacking])
 
+    def with_views(self, rows: Sequence[Row]) -> list[Row]:
+        """The same tasks, with what the NFS server, if it can be asked, says of those that it serves."""
+        if not any(row.via == NFS for row in rows):
+            return list(rows)
+        with Pool() as pool:
+            done = answer(pool.submit(self._ask_server, server.nfs_script("list")))
+        told = views.told(done.status, done.text) if done is not None else None
+        if told is None:
+            return list(rows)
+        # What is not served is not seen.
+        return [replace(row, view=told.get(row.id, View(DOWN))) if row.via == NFS else row for row in rows]
+
     def _ask_objects(self) -> tuple[list[Any], set[str]]:
         # The objects, and the kinds of them that the user may not list.
         done = self._kube.attempt(*_OBJECTS)
@@ -102,6 +119,11 @@ class Looker:
 
     def _ask_counts(self) -> dict[str, Counts]:
         # Whatever goes wrong: there need not be a file server, nor one of this version, nor one at work.
+        done = self._ask_server(server.task_script("list"))
+        return listing.counts(done.text) if done is not None and done.status == 0 else {}
+
+    def _ask_server(self, words: tuple[str, ...]) -> Done | None:
+        # What the file server answers; None where it can't be asked.
         where = (
             "exec",
             f"deployment/{server.NAME}",
@@ -111,10 +133,9 @@ class Looker:
             "--",
         )
         try:
-            done = attempt(self._kube.argv(*where, *server.task_script("list")), patience=PATIENCE)
+            return attempt(self._kube.argv(*where, *words), patience=PATIENCE)
         except WommError:
-            return {}
-        return listing.counts(done.text) if done.status == 0 else {}
+            return None
 
 
 def _uptime() -> float:

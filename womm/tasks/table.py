@@ -7,11 +7,14 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from womm.config import NFS
+from womm.tasks import views
 from womm.tasks.listing import Row
 from womm.trust import shown
 
 _NOTHING = "-"
 _NARROW = ("ID", "AGE", "STATUS", "CPU", "MEM", "HEALTH", "PWD", "COMMAND")
+_OVER_NFS = (*_NARROW[:6], "SHARE", *_NARROW[6:])
 _WIDE = (*_NARROW[:6], "DONE", "FAILED", "TOTAL", "SHARE", "MACHINE", *_NARROW[6:])
 _GAP = "  "
 # A machine's hash: so much of it tells a few from each other.
@@ -19,8 +22,11 @@ _MACHINE = 8
 
 
 def text(rows: Sequence[Row], ours: str, wide: bool = False, width: int | None = None) -> str:
-    """The table; of `width` columns at most: what goes beyond is cut off. `ours` is this machine."""
-    names = _WIDE if wide else _NARROW
+    """The table; of `width` columns at most: what goes beyond is cut off. `ours` is this machine.
+
+    Shares over NFS are shown in any case: they have a state.
+    """
+    names = _WIDE if wide else _OVER_NFS if any(row.via == NFS for row in rows) else _NARROW
     lines = [names, *(_cells(row, ours, names) for row in rows)]
     # The last column has no other beside it.
     widths = [max(_columns(line[place]) for line in lines) for place in range(len(names) - 1)]
@@ -46,7 +52,8 @@ def _item(row: Row, ours: str) -> dict[str, object]:
     known = asdict(row)
     jobs = {name: known.pop(name) for name in ("done", "failed", "total")}
     pods = {"ready": known.pop("ready"), "wanted": known.pop("pods")}
-    return {**known, "pods": pods, "jobs": jobs, "here": row.machine == ours}
+    view = {"via": known.pop("via"), **(known.pop("view") or {"state": "", "age": None})}
+    return {**known, "view": view, "pods": pods, "jobs": jobs, "here": row.machine == ours}
 
 
 def _cells(row: Row, ours: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -61,7 +68,7 @@ def _cells(row: Row, ours: str, names: Sequence[str]) -> tuple[str, ...]:
         "DONE": _count(row.done),
         "FAILED": _count(row.failed),
         "TOTAL": _count(row.total),
-        "SHARE": row.share,
+        "SHARE": views.text(row.share, row.via, row.view),
         "MACHINE": machine,
         "PWD": row.directory,
         "COMMAND": row.command,
