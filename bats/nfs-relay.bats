@@ -179,7 +179,8 @@ cut() {
   eventually grep -q "can't be used: this is no frame" "$BED/far.said"
   grep -qx told "$BED/attached"
   eventually ended_process $!
-  sleep 20 3>&- 8>&- | perl "$SCRIPTS/nfs-relay.pl" attach "$BED/far" >/dev/null 3>&- 8>&- &
+  sleep 20 3>&- 8>&- | perl "$SCRIPTS/nfs-relay.pl" attach "$BED/far" first >/dev/null 2>"$BED/attached" 3>&- 8>&- &
+  eventually grep -qx first "$BED/attached"
   wire cat 8>&- &
   eventually grep -qx word "$BED/back"
 }
