@@ -275,11 +275,11 @@ nothing() {
   kill $(pgrep -f "attach $BED/near")
   eventually over attach
   echo between >"$BED/say"
-  [[ $(door list) == "a lazy $ONE ready 1" && ! -s $BED/here ]]
+  [[ $(door list) == "a lazy $ONE down 1" && ! -s $BED/here ]]
   link resume a 0123456789abcdef
   eventually grep -qx 'womm-nfs: ready [0-9]* 1 same' "$BED/said"
   eventually grep -qx between "$BED/here"
-  [[ $(rereads) == 1 ]]
+  [[ $(door list) == "a lazy $ONE ready 1" && $(rereads) == 1 ]]
   # Its end is that of all.
   door close a
   eventually over links

@@ -8,7 +8,7 @@ load pod
 
 setup() {
   make_run
-  export SCRIPTS WOMM_SILENCE=1
+  export SCRIPTS
 }
 
 teardown() {
@@ -152,16 +152,18 @@ cut() {
 
 @test "nfs-relay: what goes one way while the other is full gets there" {
   random_file "$BED/one" 20000000
+  export WOMM_SILENCE=2
   relays 'cat "$BED/one"; exec sleep 20' 'until [ -e "$BED/go" ]; do sleep 0.02; done; exec cat >"$BED/got-one"'
   wire cat 8>&- &
   # More than it is silent for: it is read as far as there is room, and says so.
-  sleep 2.5
+  sleep 4.5
   : >"$BED/go"
   eventually cmp -s "$BED/one" "$BED/got-one"
   [[ $(pgrep -fc "attach $BED/") -ge 2 ]]
 }
 
 @test "nfs-relay: a link that says nothing more is let go, and the program is not" {
+  export WOMM_SILENCE=2
   relays 'exec cat' 'echo word; exec cat >"$BED/back"'
   wire cat 8>&- &
   eventually grep -qx word "$BED/back"
@@ -179,7 +181,8 @@ cut() {
   eventually grep -q "can't be used: this is no frame" "$BED/far.said"
   grep -qx told "$BED/attached"
   eventually ended_process $!
-  sleep 20 3>&- 8>&- | perl "$SCRIPTS/nfs-relay.pl" attach "$BED/far" >/dev/null 3>&- 8>&- &
+  sleep 20 3>&- 8>&- | perl "$SCRIPTS/nfs-relay.pl" attach "$BED/far" first >/dev/null 2>"$BED/attached" 3>&- 8>&- &
+  eventually grep -qx first "$BED/attached"
   wire cat 8>&- &
   eventually grep -qx word "$BED/back"
 }

@@ -128,6 +128,14 @@ UP
   eventually test ! -e "/proc/$(<"$tests/two")"
 }
 
+@test "test: bats and unit tests run beside each other, each told in one piece" {
+  printf '#!/bin/sh\necho 1..1; until [ -e "%s" ]; do sleep 0.1; done; echo ok 1 a\n' "$CHECKOUT/unit-runs" >"$CHECKOUT/bin/bats"
+  has_tests tests/test_unit.py 'import pathlib, time' 'def test_one():' '    (pathlib.Path(__file__).parents[1] / "unit-runs").touch()' \
+    '    time.sleep(1)'
+  run_tests unit bats
+  [[ $status -eq 0 && $output == *'1 passed in '*$'\n1..1\nok 1 a\n'* ]]
+}
+
 @test "test: the first kind fails and the others run all the same" {
   has_tests tests/test_unit.py 'def test_one(): assert False' 'def test_two(): pass'
   run_tests

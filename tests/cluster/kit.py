@@ -19,9 +19,14 @@ from typing import IO, Any, TypeVar
 
 ROOT = Path(__file__).resolve().parents[2]
 REGISTRY = os.environ.get("WOMM_TEST_PREFIX", "localhost:5000/")
-#: Each lane (a worker of pytest-xdist) has its own: another's image of the same name would be pushed, and
-#: removed, in mid-test.
-BELOW = f"{os.environ['PYTEST_XDIST_WORKER']}/" if "PYTEST_XDIST_WORKER" in os.environ else ""
+#: What pytest-xdist tells its workers, which are the lanes, is nothing that a user has in his environment.
+_WORKER = {
+    name: os.environ.pop(name)
+    for name in [*os.environ]
+    if name in ("COLUMNS", "LINES") or name.startswith("PYTEST_XDIST_")
+}.get("PYTEST_XDIST_WORKER")
+#: Each lane has its own: another's image of the same name would be pushed, and removed, in mid-test.
+BELOW = f"{_WORKER}/" if _WORKER else ""
 PREFIX = REGISTRY + BELOW
 LOAD = os.environ.get("WOMM_TEST_LOAD", "")
 #: womm's options that say how the nodes get images: from a registry, or by a command that brings them there.

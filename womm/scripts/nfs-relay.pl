@@ -3,7 +3,7 @@
 #       another such relay, over links that may end and be begun anew without a byte lost: whoever connects to SOCKET is the
 #       link from then on, and what was it before is let go. A link that is silent, or says what is no frame, is let go.
 #       Ends when PROGRAM does, or when there was no link for LIMIT seconds; with LIMIT 0, when stdin ends. PROGRAM sees the
-#       end of its input then, and is killed if it is still there 3 s later.
+#       end of its input then, and is killed if it is still there 3 s later. While there is a link, there is a file SOCKET.up.
 # nfs-relay.pl attach SOCKET [LINE]: be a link's end with our stdin and stdout, until either side ends it. LINE is told on
 #       stderr once the relay answers.
 #
@@ -74,10 +74,19 @@ sub listening {
     return $socket;
 }
 
+# linked RELAY: whether there is a link whose other end has begun.
+sub linked {
+    my ($relay) = @_;
+    return $relay->{link} && $relay->{stream}->begun;
+}
+
 # drop RELAY: let its link go.
 sub drop {
     my ($relay) = @_;
-    $relay->{alone} = now() if $relay->{link} && $relay->{stream}->begun;
+    if (linked($relay)) {
+        $relay->{alone} = now();
+        unlink $relay->{up};
+    }
     @$relay{qw(link out)} = (undef, "");
 }
 
@@ -101,12 +110,14 @@ sub from_link {
         drop($relay);
         return;
     }
+    my $linked = linked($relay);
     my $new = eval { $relay->{stream}->take($bytes) };
     if (!defined $new) {
         print STDERR "nfs-relay: a link that can't be used: $@";
         drop($relay);
         return;
     }
+    if (!$linked && linked($relay)) { open my $up, ">", $relay->{up} }
     $relay->{heard} = now();
     $relay->{in} .= $new;
 }
@@ -160,7 +171,7 @@ sub mind_the_time {
         $relay->{out} .= $relay->{stream}->acknowledgement;
         $relay->{signed} = $now;
     }
-    $relay->{alone} = $now if $relay->{link} && $relay->{stream}->begun;
+    $relay->{alone} = $now if linked($relay);
     return !$relay->{limit} || $now - $relay->{alone} <= $relay->{limit};
 }
 
@@ -205,11 +216,11 @@ sub keep {
     my ($path, $limit, @program) = @_;
     my ($pid, $program) = start(@program);
     my %relay = (
-        program => $program, listener => listening($path), link => undef, limit => $limit, alone => now(),
+        program => $program, listener => listening($path), up => "$path.up", link => undef, limit => $limit, alone => now(),
         stream  => Stream->new, in => "", out => "", heard => 0, signed => 0,
     );
     1 while turn(\%relay);
-    unlink $path;
+    unlink $path, $relay{up};
     # The program's input ends, and the link does.
     undef $program;
     %relay = ();
