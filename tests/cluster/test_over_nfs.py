@@ -8,7 +8,7 @@ import shlex
 import signal
 
 import pytest
-from kit import NODE2, PREFIX, Place, User, call, eventually, joblog, kubectl, names, node2_kernel
+from kit import NODE2, PREFIX, Place, User, call, eventually, joblog, kubectl, marked, names, node2_kernel
 from servers import SYSTEM, Servers
 
 pytestmark = [pytest.mark.node2, pytest.mark.timeout(600), pytest.mark.usefixtures("clean")]
@@ -146,6 +146,8 @@ def test_a_client_that_is_killed_leaves_no_pod_no_export_and_no_container(
     eventually(lambda: servers.nfs("list") == "", seconds=60)
     containers = ["docker", "ps", "--all", "--filter", "name=womm-lazy-", "--format", "{{.Names}}"]
     eventually(lambda: call(containers).out == b"", seconds=30)
+    # Who has seen to that ends last.
+    eventually(lambda: not marked(shared.user.mark), seconds=60)
 
 
 def test_nothing_but_the_directory_can_be_reached_by_the_link(shared: Place) -> None:
