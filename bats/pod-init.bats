@@ -11,7 +11,6 @@ setup() {
   in_pid_namespace perl -e "$(<"$SCRIPTS/pod-init.pl")" 3>&- &
   UNSHARE=$!
   eventually ready
-  INIT=$(pgrep -P "$UNSHARE")
 }
 
 teardown() {
@@ -19,11 +18,11 @@ teardown() {
   drop_run
 }
 
-# ready: whether the init runs and has its handlers: it catches TERM (bit 14 of SigCgt).
+# ready: whether the init, INIT from now on, runs and has its handlers: it catches TERM (bit 14 of SigCgt).
 ready() {
-  local init caught
-  init=$(pgrep -P "$UNSHARE") || return 1
-  caught=$(sed -n 's/^SigCgt:\t//p' "/proc/$init/status")
+  local caught
+  INIT=$(pgrep -P "$UNSHARE") || return 1
+  caught=$(sed -n 's/^SigCgt:\t//p' "/proc/$INIT/status")
   (((16#$caught >> 14) & 1))
 }
 
