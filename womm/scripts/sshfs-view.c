@@ -72,7 +72,7 @@ struct node {
     int changing;             /* how many are doing so */
     bool removed;             /* we have, since */
     bool refused;             /* it could not be opened for reading, the last time */
-    bool kept;                /* somebody may know where this node is */
+    bool kept;                /* somebody may be about to use this node */
     /* Of a directory: */
     bool known;               /* whether `time` and `shown` are set */
     time_t time;              /* its own */
@@ -168,9 +168,31 @@ static void let_go(struct listing *listing)
     free(listing);
 }
 
-/* tidy: throw away what has aged. What a directory has shown has to be remembered. */
+/* have PATH: its node; NULL where there is no memory for it. */
+static struct node *have(const char *path, size_t length)
+{
+    struct node *node = find(path, length);
+    if (node)
+        return node;
+    node = calloc(1, sizeof *node);
+    if (!node || !(node->path = strndup(path, length))) {
+        free(node);
+        return NULL;
+    }
+    struct node **bucket = &table[hash(path, length) % BUCKETS];
+    node->next = *bucket;
+    *bucket = node;
+    nodes++;
+    return node;
+}
+
+/* tidy: where there are many nodes, throw away those that have aged; nobody who holds one calls this. What a directory has
+ * shown has to be remembered. */
 static void tidy(void)
 {
+    static size_t crowd = CROWD;
+    if (nodes < crowd)
+        return;
     for (size_t bucket = 0; bucket < BUCKETS; bucket++) {
         for (struct node **link = &table[bucket], *node = *link; node; node = *link) {
             if (counts(node) || node->changing || node->known || node->kept || now() - node->changed <= hold) {
@@ -183,29 +205,7 @@ static void tidy(void)
             nodes--;
         }
     }
-}
-
-/* have PATH: its node; NULL where there is no memory for it. */
-static struct node *have(const char *path, size_t length)
-{
-    static size_t crowd = CROWD;
-    struct node *node = find(path, length);
-    if (node)
-        return node;
-    if (nodes >= crowd) {
-        tidy();
-        crowd = nodes + CROWD;
-    }
-    node = calloc(1, sizeof *node);
-    if (!node || !(node->path = strndup(path, length))) {
-        free(node);
-        return NULL;
-    }
-    struct node **bucket = &table[hash(path, length) % BUCKETS];
-    node->next = *bucket;
-    *bucket = node;
-    nodes++;
-    return node;
+    crowd = nodes + CROWD;
 }
 
 /* parent_length PATH: how much of it is its directory's path; 0 if it has none. */
@@ -509,8 +509,12 @@ static int read_names(const char *path, struct listing **listing)
         /* It may be of before that: who takes it for what there is now shall look again. */
         node->time = NEVER;
     } else if (!result && node) {
-        if (node->known && node->listing && !same(node->listing, filling.listing) && due(node))
-            show(node);
+        if (node->known && node->listing && !same(node->listing, filling.listing)) {
+            if (due(node))
+                show(node);
+            else
+                node->time = NEVER;
+        }
         let_go(node->listing);
         node->listing = filling.listing;
         node->listing->holders++;
@@ -519,6 +523,7 @@ static int read_names(const char *path, struct listing **listing)
     }
     if (result)
         let_go(filling.listing);
+    tidy();
     pthread_mutex_unlock(&lock);
     *listing = filling.listing;
     return result;
@@ -568,7 +573,12 @@ static bool often(const char *path)
 static struct fuse_file_info *inner(struct fuse_file_info *fi)
 {
     struct file *file = fi ? (struct file *) (uintptr_t) fi->fh : NULL;
-    return file && file->open ? &file->real : NULL;
+    if (!file)
+        return NULL;
+    pthread_mutex_lock(&file->lock);
+    bool open = file->open;
+    pthread_mutex_unlock(&file->lock);
+    return open ? &file->real : NULL;
 }
 
 static int view_getattr(const char *path, struct stat *st, struct fuse_file_info *fi)
@@ -606,6 +616,7 @@ static int view_getattr(const char *path, struct stat *st, struct fuse_file_info
         if (!result && node && node->known && S_ISDIR(st->st_mode))
             st->st_mtim = st->st_ctim = node->shown;
     }
+    tidy();
     pthread_mutex_unlock(&lock);
     return result;
 }
@@ -811,12 +822,14 @@ static int view_utimens(const char *path, const struct timespec times[2], struct
 
 static int view_flush(const char *path, struct fuse_file_info *fi)
 {
-    return inner(fi) ? real.flush(path, inner(fi)) : 0;
+    struct fuse_file_info *there = inner(fi);
+    return there ? real.flush(path, there) : 0;
 }
 
 static int view_fsync(const char *path, int data, struct fuse_file_info *fi)
 {
-    return inner(fi) ? real.fsync(path, data, inner(fi)) : 0;
+    struct fuse_file_info *there = inner(fi);
+    return there ? real.fsync(path, data, there) : 0;
 }
 
 static int view_release(const char *path, struct fuse_file_info *fi)
