@@ -242,7 +242,8 @@ def _export(export: Export, begun: Begun, workers: Workers, undo: ExitStack) -> 
     if here.engine is not None:
         progress(
             f"womm: {here.project.directory} is read as jobs need it (a round trip takes"
-            f" {view.round_trip * 1000:.0f} ms); what is known of a file there counts for {view.age:.0f} s"
+            f" {view.round_trip * 1000:.0f} ms); what is known of a file there counts for {view.age:.0f} s,"
+            f" and on a node for {nfs.node_age(located)}"
         )
     return located
 
