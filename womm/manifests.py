@@ -25,7 +25,7 @@ SYSTEM = "womm-system"
 #: Where they listen: Ganesha, and sshd for the file server.
 NFS_PORT = 2049
 SSH_PORT = 2222
-#: For how many seconds what a node's kernel knows of a file counts, where pods mount by the NFS server's claim.
+#: Seconds that what a node's kernel knows of a file counts, where pods mount by the NFS server's claim.
 CLAIM_AGE = 1
 
 # What YAML 1.2 lets stand in a stream as it is (§5.1), but for line breaks, which JSON escapes.

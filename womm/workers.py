@@ -229,9 +229,9 @@ def _export(export: Export, begun: Begun, workers: Workers, undo: ExitStack) -> 
     run_, here = begun.run, begun.here
     kept: Keeping
     if here.engine is not None and begun.found is not None:
-        kept = lazy.lazy(export, here.engine, begun.found.image, workers.fresh)
+        kept = lazy.lazy(export, begun.hub, here.engine, begun.found.image, workers.fresh)
     else:
-        kept = keeping.eager(export, key_of(here.project.directory))
+        kept = keeping.eager(export, begun.hub, key_of(here.project.directory))
     export.undo_later()
     with signals.held():
         kept.start()

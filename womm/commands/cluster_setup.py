@@ -135,8 +135,8 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
     data(server_manifest(spec))
     if spec.nfs is not None and not spec.nfs.address:
         progress(
-            "womm: when this has been applied, run the same command once more: then there is the volume by which"
-            " pods see changes of a lazy share soon, and by which those of a \"restricted\" namespace mount at all"
+            "womm: when this has been applied, run the same command once more: it then has the volume by"
+            ' which pods see changes of a lazy share soon; those of a "restricted" namespace mount no other'
         )
     return 0
 
