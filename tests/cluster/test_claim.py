@@ -1,4 +1,4 @@
-"""Shares over NFS by the claim that a second `womm cluster-setup` has: nodes keep what they know for a second."""
+"""Shares over NFS by the claim of a second `womm cluster-setup`: nodes keep what they know for a second."""
 
 from __future__ import annotations
 
