@@ -28,6 +28,7 @@ teardown() {
 id
 begin
 refresh
+leave
 close
 close ../x
 close a/b
