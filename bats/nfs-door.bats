@@ -28,6 +28,7 @@ teardown() {
 id
 begin
 refresh
+leave
 close
 close ../x
 close a/b
@@ -318,4 +319,25 @@ nothing() {
   link link a "$ONE" 1 1 auto 0123456789abcdef
   eventually grep -q 'nfs-rtt: this is no SFTP server' "$BED/said"
   eventually nothing
+}
+
+# in_state LETTER PID: whether the process is.
+in_state() {
+  [[ $(sed 's/.*) //' "/proc/$2/stat") == "$1"* ]]
+}
+
+@test "nfs-door: who leaves ends what sshd has for its callers, lets nobody in, and what is exported stays" {
+  # A stand-in: a listener with a caller.
+  bash -c 'sleep 100 & echo $! >"$1/caller"; wait' _ "$BED" 3>&- &
+  local sshd=$! exported
+  echo "$sshd" >"$NFS_RUN/sshd.pid"
+  eventually test -s "$BED/caller"
+  door probe "$ONE"
+  exported=$(cat "$NFS_ROOT"/exports.d/*.conf)
+  WOMM_ROOT=$NFS_ROOT WOMM_RUN=$NFS_RUN WOMM_LEAVING=0 bash "$SCRIPTS/nfs-door" leave
+  # Nobody collects it: its parent is stopped.
+  eventually in_state Z "$(cat "$BED/caller")"
+  in_state T "$sshd"
+  [[ $(cat "$NFS_ROOT"/exports.d/*.conf) == "$exported" ]]
+  kill -KILL "$sshd"
 }

@@ -730,6 +730,37 @@ def test_a_pod_that_leaves_and_can_not_be_reached_is_not_dialled_for_ever(
     eventually(lambda: hub._core._channels == {})
 
 
+def test_the_end_of_a_job_that_may_have_failed_of_its_share_is_told_if_that_is_there(world: World) -> None:
+    hub = world.start("p-1")
+    hub.doubt()
+    login, out, err = grouped(world, "p-1", "echo out; exit 3")
+    with out, err:
+        eventually(lambda: content(out) == b"out\n")
+        with pytest.raises(subprocess.TimeoutExpired):
+            login.wait(0.5)
+        hub.settle(good=True)
+        assert (login.wait(PATIENCE), content(out)) == (3, b"out\n")
+    # And of one that ends later.
+    assert finish(world.login("p-1", "exit 4"))[0] == 4
+
+
+def test_a_job_that_ended_while_its_share_was_gone_runs_again_with_other_pods(world: World) -> None:
+    hub = world.start("p-1")
+    hub.doubt()
+    once = world.file("once")
+    command = f"[ -e {once} ] || {{ touch {once}; echo stale >&2; exit 1; }}; echo good"
+    login, out, err = grouped(world, "p-1", command)
+    with out, err:
+        eventually(lambda: content(err) == b"stale\n")
+        hub.settle(good=False)
+        with pytest.raises(subprocess.TimeoutExpired):
+            login.wait(0.5)
+        world.unreachable.add("p-1")
+        world.kill_container("p-1")
+        hub.see([ended("p-1", leaving=True), running("p-2")])
+        assert (login.wait(PATIENCE), content(out), content(err)) == (0, b"good\n", b"")
+
+
 def test_pods_that_were_deleted_are_not_the_jobs_fault(world: World) -> None:
     world.start("p-1")
     login, out, err = grouped(world, "p-1", STAYS)

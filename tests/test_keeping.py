@@ -46,6 +46,21 @@ class Way:
         return self.complaint
 
 
+class Jobs:
+    """What is told to the hub."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def doubt(self) -> None:
+        """Note it."""
+        self.heard.append("doubt")
+
+    def settle(self, good: bool) -> None:
+        """Note it."""
+        self.heard.append(f"settle {good}")
+
+
 @pytest.fixture
 def export(hermetic: Hermetic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Export]:
     """An export, with a kubectl that notes what it is called with."""
@@ -88,7 +103,7 @@ def until(check: Callable[[], bool]) -> None:
 def test_it_waits_for_the_server_and_says_what_that_says(export: Export) -> None:
     way = Way("Warning: a line of ssh's", NEW)
     over = threading.Event()
-    kept = Keeping(export, dialled(way)[0], over.set)
+    kept = Keeping(export, Jobs(), dialled(way)[0], over.set)
     kept.start()
     view = kept.wait()
     assert (view.round_trip, view.age) == (0.002, 1.0)
@@ -115,7 +130,7 @@ def test_it_waits_for_the_server_and_says_what_that_says(export: Export) -> None
 def test_a_first_way_that_fails_is_the_runs_error(export: Export, way: Way, why: str) -> None:
     way.over.set()
     dial, asked = dialled(way)
-    kept = Keeping(export, dial)
+    kept = Keeping(export, Jobs(), dial)
     kept.start()
     with pytest.raises(WommError, match=why):
         kept.wait()
@@ -136,7 +151,8 @@ def test_a_way_that_ends_is_begun_again_and_another_export_takes_other_pods(
 ) -> None:
     first, second = Way(NEW), Way(said)
     dial, asked = dialled(first, second)
-    kept = Keeping(export, dial)
+    jobs = Jobs()
+    kept = Keeping(export, jobs, dial)
     kept.start()
     kept.wait()
     first.kill()
@@ -147,6 +163,22 @@ def test_a_way_that_ends_is_begun_again_and_another_export_takes_other_pods(
     assert "/home/ann/work is out of the pods' reach" in err
     assert ("is within the pods' reach again" in err) == (said == SAME)
     assert calls(tmp_path) == list(deleted)
+    # Ends that were told meanwhile count only if it is the same.
+    assert jobs.heard == ["doubt", f"settle {said == SAME}"]
+
+
+def test_pods_that_can_not_be_replaced_keep_no_end_back(
+    export: Export, hermetic: Hermetic, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hermetic.stub("kubectl", "#!/bin/sh\nexit 1\n")
+    first, jobs = Way(NEW), Jobs()
+    kept = Keeping(export, jobs, dialled(first, Way(NEW))[0])
+    kept.start()
+    kept.wait()
+    first.kill()
+    until(lambda: jobs.heard == ["doubt", "settle True"])
+    kept.stop()
+    assert "the task's pods can't be replaced" in capfd.readouterr().err
 
 
 def test_when_the_task_is_over_its_end_is_no_news(
@@ -154,7 +186,7 @@ def test_when_the_task_is_over_its_end_is_no_news(
 ) -> None:
     way = Way(NEW)
     dial, asked = dialled(way)
-    kept = Keeping(export, dial)
+    kept = Keeping(export, Jobs(), dial)
     kept.start()
     kept.wait()
     kept.leave()

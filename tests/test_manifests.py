@@ -19,6 +19,7 @@ from womm import __version__
 from womm.errors import WommError
 from womm.files import TEMPLATES
 from womm.manifests import (
+    CLAIM_AGE,
     CoordinatorSpec,
     Nfs,
     ServerSpec,
@@ -581,6 +582,7 @@ def test_other_keys_make_both_pods_anew() -> None:
 def test_a_volume_for_restricted_pods_is_printed_once_the_address_is_known() -> None:
     volume, claim = with_nfs("PersistentVolume"), with_nfs("PersistentVolumeClaim", "womm-nfs")
     assert volume["spec"]["nfs"] == {"server": "10.0.0.8", "path": "/"}
+    assert volume["spec"]["mountOptions"] == ["vers=4.2", f"actimeo={CLAIM_AGE}"]
     assert volume["spec"]["claimRef"] == {"namespace": "team", "name": "womm-nfs"}
     assert (claim["metadata"]["namespace"], claim["spec"]["volumeName"]) == ("team", "womm-nfs-team")
     assert NFS.nfs is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from womm import nfs
 from womm.commands import cluster_setup
 from womm.errors import WommError
 from womm.kubectl import KubeChoice
+from womm.manifests import CLAIM_AGE, Nfs
+from womm.shares.nfs import node_age
 
 pytestmark = pytest.mark.usefixtures("hermetic")
 
@@ -104,6 +107,7 @@ case "$*" in
   *"get nodes"*) echo "you may not" >&2; exit 1 ;;
   *"womm-system get secret womm-nfs-team "*) cat "$ITS" ;;
   *"team get secret womm-nfs "*) cat "$MINE" ;;
+  *"get service"*) ;;
   *) exit 1 ;;
 esac
 """
@@ -126,3 +130,24 @@ def test_cluster_setup_keeps_keys_and_tells_what_it_may_not_see(
     assert server["image"] == "r/n:1"
     assert server["env"] == [{"name": "WOMM_CLIENTS", "value": "10.4.0.0/16,192.0.2.1"}]
     assert "womm: nodes can't be looked at, and counts as not there" in said.err
+    assert "once more" not in said.err
+
+
+def test_without_the_servers_address_there_is_no_volume_and_how_to_get_it_is_told(
+    hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hermetic.stub("kubectl", CLUSTER.replace("get service", "no service"))
+    for name, content in (("MINE", MINE), ("ITS", ITS)):
+        (hermetic.root / name).write_text(json.dumps(content))
+        monkeypatch.setenv(name, str(hermetic.root / name))
+    words = ["--image", "r/s:1", "--nfs-image", "r/n:1"]
+    assert cluster_setup.run(words, KubeChoice("team", "dev")) == 0
+    said = capfd.readouterr()
+    assert "kind: PersistentVolume\n" not in said.out
+    assert "womm: when this has been applied, run the same command once more" in said.err
+
+
+def test_how_long_a_node_keeps_what_it_knows_depends_on_the_claim() -> None:
+    told = Nfs("10.0.0.8", "0" * 32, "/home/me")
+    assert node_age(told) == "up to 60 s"
+    assert node_age(replace(told, claim="womm-nfs")) == f"{CLAIM_AGE} s"

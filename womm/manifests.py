@@ -25,6 +25,8 @@ SYSTEM = "womm-system"
 #: Where they listen: Ganesha, and sshd for the file server.
 NFS_PORT = 2049
 SSH_PORT = 2222
+#: Seconds that what a node's kernel knows of a file counts, where pods mount by the NFS server's claim.
+CLAIM_AGE = 1
 
 # What YAML 1.2 lets stand in a stream as it is (§5.1), but for line breaks, which JSON escapes.
 _UNPRINTABLE = re.compile(
@@ -192,6 +194,7 @@ def lease_manifest(task: TaskSpec, holder: str, seconds: int, now: str) -> str:
 def server_manifest(server: ServerSpec) -> str:
     """The objects of a namespace's file server and NFS server, and the accounts with their rights."""
     values = {**server.__dict__, "port": SERVER_PORT, "nfs_port": NFS_PORT, "ssh_port": SSH_PORT}
+    values["nfs_age"] = CLAIM_AGE
     values |= {"its_rights": rights.SERVER, "task_rights": rights.TASK, "nfs_rights": rights.NFS}
     return _render("server.yaml.j2", system=SYSTEM, **values)
 

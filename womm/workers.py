@@ -229,9 +229,9 @@ def _export(export: Export, begun: Begun, workers: Workers, undo: ExitStack) -> 
     run_, here = begun.run, begun.here
     kept: Keeping
     if here.engine is not None and begun.found is not None:
-        kept = lazy.lazy(export, here.engine, begun.found.image, workers.fresh)
+        kept = lazy.lazy(export, begun.hub, here.engine, begun.found.image, workers.fresh)
     else:
-        kept = keeping.eager(export, key_of(here.project.directory))
+        kept = keeping.eager(export, begun.hub, key_of(here.project.directory))
     export.undo_later()
     with signals.held():
         kept.start()
@@ -242,7 +242,8 @@ def _export(export: Export, begun: Begun, workers: Workers, undo: ExitStack) -> 
     if here.engine is not None:
         progress(
             f"womm: {here.project.directory} is read as jobs need it (a round trip takes"
-            f" {view.round_trip * 1000:.0f} ms); what is known of a file there counts for {view.age:.0f} s"
+            f" {view.round_trip * 1000:.0f} ms); what is known of a file there counts for {view.age:.0f} s,"
+            f" and on a node for {nfs.node_age(located)}"
         )
     return located
 

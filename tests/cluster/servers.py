@@ -55,17 +55,23 @@ class Servers:
 def both_servers(home: User, name: str) -> Iterator[Servers]:
     """Both servers, as `womm cluster-setup` has them, in a namespace of their own."""
     with new_namespace(name) as namespace:
-        done = Place(home, namespace, home.root).womm("cluster-setup", "--build", *IMAGES)
-        assert done.status == 0, done.messages
         called = f"womm-nfs-{namespace}"
         try:
-            kubectl("apply", "-f", "-", stdin=done.out.decode())
-            for where, deployment in ((namespace, "womm-server"), (SYSTEM, called)):
-                kubectl("-n", where, "rollout", "status", f"deployment/{deployment}", "--timeout=60s")
+            assert "run the same command once more" in set_up(home, namespace)
             address = kubectl("-n", SYSTEM, "get", "service", called, "-o", "jsonpath={.spec.clusterIP}")
             yield Servers(namespace, address)
         finally:
             drop_nfs_server(namespace)
+
+
+def set_up(home: User, namespace: str) -> str:
+    """Have in a namespace what `womm cluster-setup` says, and wait for it; what that has told."""
+    done = Place(home, namespace, home.root).womm("cluster-setup", "--build", *IMAGES)
+    assert done.status == 0, done.messages
+    kubectl("apply", "-f", "-", stdin=done.out.decode())
+    for where, deployment in ((namespace, "womm-server"), (SYSTEM, f"womm-nfs-{namespace}")):
+        kubectl("-n", where, "rollout", "status", f"deployment/{deployment}", "--timeout=60s")
+    return done.messages
 
 
 def drop_nfs_server(namespace: str) -> None:
@@ -73,3 +79,4 @@ def drop_nfs_server(namespace: str) -> None:
     kinds = "deployments,services,secrets,roles,rolebindings,networkpolicies"
     which = ("-l", f"app.kubernetes.io/name=womm-nfs-{namespace}")
     kubectl("--namespace", SYSTEM, "delete", kinds, *which, "--wait=false")
+    kubectl("delete", "persistentvolumes", *which, "--wait=false")

@@ -133,6 +133,11 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         else nfs.NfsServer(called, nfs_image, keys, clients, seen.pod_ranges, seen.tunnels, seen.address),
     )
     data(server_manifest(spec))
+    if spec.nfs is not None and not spec.nfs.address:
+        progress(
+            "womm: when this has been applied, run the same command once more: it then has the volume by"
+            ' which pods see changes of a lazy share soon; those of a "restricted" namespace mount no other'
+        )
     return 0
 
 

@@ -75,6 +75,15 @@ class Channel:
         """Run a job; it is told what becomes of it."""
         self._jobs.start(job)
 
+    def hold(self) -> None:
+        """Hold the ends of jobs back: see Table.hold."""
+        self._jobs.hold()
+
+    def release(self) -> None:
+        """Tell them."""
+        self._jobs.release()
+        self._changed()
+
     def send(self, frame: bytes) -> None:
         """Send a frame, now or over the next channel."""
         self._session.keep(frame)

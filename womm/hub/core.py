@@ -70,6 +70,8 @@ class Core:
         self._called = self._complained = False
         self._leaving: set[asyncio.Task[None]] = set()
         self._end = ""
+        # Whether what jobs have done may be worth nothing.
+        self._doubted = False
         self._closing = False
         self.reached = False
         self.complaint = ""
@@ -115,6 +117,8 @@ class Core:
 
         channel = Channel(place, self._dialler, slots, settings.dead_man, changed)
         self._channels[pod] = channel
+        if self._doubted and pod not in settings.others:
+            channel.hold()
         return channel
 
     def leave(self, pod: str) -> None:
@@ -199,6 +203,19 @@ class Core:
             if self._announced:
                 self._announced = list(self._announced)
                 self._announce(self._announced, _REMINDER)
+
+    def doubt(self) -> None:
+        self._doubted = True
+        for name, channel in self._channels.items():
+            if name not in self._settings.others:
+                channel.hold()
+
+    def settle(self, good: bool) -> None:
+        # If it is no good, all pods that there are will be lost, and what ended there with them.
+        self._doubted = False
+        for name, channel in self._channels.items() if good else ():
+            if name not in self._settings.others:
+                channel.release()
 
     def resized(self) -> None:
         for call in self._calls:

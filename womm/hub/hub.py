@@ -100,6 +100,14 @@ class Hub(threading.Thread):
         """Start no further job: those that wait fail with `reason`."""
         self._call(lambda core: core.end(reason))
 
+    def doubt(self) -> None:
+        """What the pods' jobs work with may be gone: their ends are held back until settle()."""
+        self._call(lambda core: core.doubt())
+
+    def settle(self, good: bool) -> None:
+        """It is there, and the ends count; or the pods are being deleted, and their jobs run again."""
+        self._call(lambda core: core.settle(good))
+
     def resized(self) -> None:
         """The user's terminal has another size now: its jobs are told."""
         self._call(lambda core: core.resized())

@@ -43,6 +43,8 @@ class Table:
         self._jobs: dict[int, Job] = {}
         self._credit: dict[tuple[int, int], int] = {}
         self._number = 0
+        # While ends are held back: those that have come.
+        self._held: dict[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -80,12 +82,31 @@ class Table:
             job.closed()
         elif kind == frames.EXIT:
             status = frames.number(payload)
-            del self._jobs[number], self._credit[number, 1], self._credit[number, 2]
-            job.exited(status)
+            if self._held is not None:
+                self._held[number] = status
+                return False
+            self._end(number, status)
             return True
         else:
             raise Violation(f"a frame of type {kind}")
         return False
+
+    def hold(self) -> None:
+        """Tell no job's end until release(): if the pod is lost before, the job is lost with it."""
+        if self._held is None:
+            self._held = {}
+
+    def release(self) -> None:
+        """Tell the ends that were held back, and those to come."""
+        held, self._held = self._held or {}, None
+        for number, status in held.items():
+            if number in self._jobs:
+                self._end(number, status)
+
+    def _end(self, number: int, status: int) -> None:
+        job = self._jobs.pop(number)
+        del self._credit[number, 1], self._credit[number, 2]
+        job.exited(status)
 
     def lose(self, reason: str, died: bool) -> None:
         """All jobs are lost, and over: see Job.lost."""

@@ -35,6 +35,16 @@ class Way(Protocol):
         """See to its end; what else there was to say."""
 
 
+class Jobs(Protocol):
+    """Whoever hears of the jobs' ends (the hub)."""
+
+    def doubt(self) -> None:
+        """Hold them back: jobs may have failed only because the share was gone."""
+
+    def settle(self, good: bool) -> None:
+        """It is there, and the ends count; or the pods are replaced."""
+
+
 @dataclass(frozen=True)
 class View:
     """What the server says of an export: the link's round trip, how old what pods see can be, in seconds; and
@@ -49,14 +59,15 @@ class Keeping(threading.Thread):
     """Keeps a task's export up, from start() to stop(). `dial` begins a way; its argument: once more.
 
     Where another export takes its place, nothing that pods have open is good any more: they are replaced.
-    `over` is called when there will be no more ways.
+    Before that is known, jobs may have failed of it: a node that reaches the new server has "stale file
+    handle" at once. `over` is called when there will be no more ways.
     """
 
     def __init__(
-        self, export: Export, dial: Callable[[bool], Way], over: Callable[[], None] = lambda: None
+        self, export: Export, jobs: Jobs, dial: Callable[[bool], Way], over: Callable[[], None] = lambda: None
     ) -> None:
         super().__init__(name="share", daemon=True)
-        self._export, self._dial, self._over = export, dial, over
+        self._export, self._jobs, self._dial, self._over = export, jobs, dial, over
         self._changed = threading.Condition()
         self._view: View | None = None
         self._why = ""
@@ -134,7 +145,8 @@ class Keeping(threading.Thread):
         with self._changed:
             self._way = None
             if reached and not self._stopping:
-                warn(f"{self._export.nfs.directory} is out of the pods' reach; jobs that use it wait or fail")
+                self._jobs.doubt()
+                warn(f"{self._export.nfs.directory} is out of the pods' reach; jobs wait until it is back")
         return reached, complaint or _gist(said) or "it ended"
 
     def _hear(self, line: str) -> None:
@@ -146,10 +158,12 @@ class Keeping(threading.Thread):
             return
         directory = self._export.nfs.directory
         if self._view.same:
+            self._jobs.settle(good=True)
             progress(f"womm: {directory} is within the pods' reach again")
             return
         warn(f"{directory} is served anew: its pods are replaced, and their jobs run again")
-        self._export.replace_pods()
+        # Pods that stay though they should go must not keep their jobs for ever.
+        self._jobs.settle(good=not self._export.replace_pods())
 
 
 def _gist(said: Sequence[str]) -> str:
@@ -157,11 +171,11 @@ def _gist(said: Sequence[str]) -> str:
     return "; ".join(said if len(said) <= _FEW else [said[0], "…", said[-1]])
 
 
-def eager(export: Export, key: str) -> Keeping:
+def eager(export: Export, jobs: Jobs, key: str) -> Keeping:
     """Keeps up the export of a snapshot; `key` is what the file server calls the directory."""
     words = nfs_script("hold", export.task, key, *export.words)
 
     def dial(again: bool) -> Way:
         return Heard(export.argv(again, *words), env=export.link.run.environment)
 
-    return Keeping(export, dial)
+    return Keeping(export, jobs, dial)

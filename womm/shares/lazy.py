@@ -19,7 +19,7 @@ from womm.beside import Heard, Joined
 from womm.engine import Engine
 from womm.process import attempt, tool
 from womm.runs import Run
-from womm.shares.keeping import READY, Keeping, Way
+from womm.shares.keeping import READY, Jobs, Keeping, Way
 from womm.shares.nfs import Export
 from womm.testbed import mounts
 
@@ -33,7 +33,7 @@ _GONE = "womm-nfs: gone"
 _START, _LAST, _LINES = 10.0, 5.0, 3
 
 
-def lazy(export: Export, engine: Engine, image: str, fresh: int | None) -> Keeping:
+def lazy(export: Export, jobs: Jobs, engine: Engine, image: str, fresh: int | None) -> Keeping:
     """Keeps up the link to this machine. `image` is the file server's.
 
     `fresh`: how old what pods see may be, in seconds; None: as the link allows.
@@ -43,7 +43,7 @@ def lazy(export: Export, engine: Engine, image: str, fresh: int | None) -> Keepi
     removal = engine.argv("container", "rm", "--force", name)
     export.link.run.undo_later(removal, last=True)
     links = Links(export, here, removal, fresh)
-    return Keeping(export, links.dial, links.over)
+    return Keeping(export, jobs, links.dial, links.over)
 
 
 class Source:

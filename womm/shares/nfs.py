@@ -9,7 +9,7 @@ from womm import server
 from womm.errors import WommError
 from womm.kubectl import Kube
 from womm.link import Link
-from womm.manifests import Nfs
+from womm.manifests import CLAIM_AGE, Nfs
 from womm.output import warn
 from womm.process import attempt
 from womm.server import Server
@@ -30,6 +30,12 @@ def plan(found: Server, directory: str) -> Nfs:
             "`womm setup` again takes copies; or an administrator: `womm cluster-setup` without --no-nfs",
         )
     return Nfs(found.address, secrets.token_hex(16), directory, found.claim)
+
+
+def node_age(told: Nfs) -> str:
+    """For how long what a node's kernel knows of a file or directory counts, which pods see `told` so."""
+    # Linux' own acregmax and acdirmax: a pod that mounts a volume itself can't set them.
+    return f"{CLAIM_AGE} s" if told.claim else "up to 60 s"
 
 
 @dataclass(frozen=True)
@@ -67,16 +73,17 @@ class Export:
         close = server.nfs_script("close", self.task)
         self.link.run.undo_later(server.by_kubectl(self.kube, self.link.pod, close), last=True)
 
-    def replace_pods(self, wait: bool = False) -> None:
+    def replace_pods(self, wait: bool = False) -> bool:
         """Delete the task's pods, as what they have open is no good any more; others run their jobs again.
 
-        `wait`: until they are gone, for a while.
+        `wait`: until they are gone, for a while. Returns whether they go.
         """
         how = f"--timeout={_DELETION:.0f}s" if wait else "--wait=false"
         argv = self.kube.argv("delete", "pods", "-l", f"womm.dev/task={self.task}", how, "-o", "name")
         done = attempt(argv, detached=True, patience=2 * _DELETION)
         if done.status != 0:
             warn(f"the task's pods can't be replaced: {done.complaint}")
+        return done.status == 0
 
     def argv(self, again: bool, *words: str) -> list[str]:
         """What runs `words` in the file server; `again`: in the one that there is now. Raises WommError."""

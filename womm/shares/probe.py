@@ -13,7 +13,7 @@ from womm.config import Project
 from womm.errors import WommError
 from womm.kubectl import Kube
 from womm.link import Link, linked
-from womm.manifests import TaskSpec, pod_manifest
+from womm.manifests import Nfs, TaskSpec, pod_manifest
 from womm.process import attempt
 from womm.server import nfs_script
 from womm.shares import nfs
@@ -36,9 +36,10 @@ class Unusable(WommError):
         )
 
 
-def demand(kube: Kube, project: Project) -> None:
+def demand(kube: Kube, project: Project) -> Nfs:
     """Have a pod of the project's image mount an export, and read it before and after the server's restart.
 
+    Returns what the pod was told.
     Raises Unusable with the reason, and WommError for all else.
     """
     found = server.wait_for(kube, _PATIENCE)
@@ -76,6 +77,7 @@ def demand(kube: Kube, project: Project) -> None:
             _read(kube, name, spec, "what it mounts")
             _ask(link, "probe-restart")
             _read(kube, name, spec, "what it has mounted, after a restart of the server,")
+    return planned
 
 
 def _ask(link: Link, *words: str) -> None:

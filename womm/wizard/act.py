@@ -8,8 +8,10 @@ from functools import partial
 from womm import config, server
 from womm.config import AUTO, COPY, EAGER, LAZY, NFS, Project
 from womm.errors import WommError
+from womm.manifests import CLAIM_AGE
 from womm.output import progress
 from womm.shares import probe
+from womm.shares.nfs import node_age
 from womm.shares.probe import Unusable
 from womm.testbed import kept, make
 from womm.wizard import notes
@@ -61,12 +63,17 @@ def _via(order: Order, project: Project) -> str:
         return COPY
     progress("womm: trying whether the nodes can mount over NFS; pods have copies otherwise")
     try:
-        probe.demand(order.kube, project)
+        told = probe.demand(order.kube, project)
     except Unusable as why:
         if project.share == LAZY:
             raise
         progress(f"womm: each pod will have a copy of its own: {why.message}")
         return COPY
+    if project.share == LAZY and not told.claim:
+        progress(
+            f"womm: what a node knows of a file there counts for {node_age(told)}; for {CLAIM_AGE} s once an"
+            " administrator has run `womm cluster-setup` once more"
+        )
     return NFS
 
 
