@@ -84,7 +84,7 @@ struct node {
     struct listing *listing;
     int64_t listed;           /* when that was asked for */
     bool reading;             /* somebody does */
-    int readers;              /* how many have opened it */
+    int readers;              /* how many are reading it */
     int64_t asked_since;      /* when the first of `asked` questions about entries was asked */
     size_t asked;
 };
@@ -652,7 +652,6 @@ static int view_opendir(const char *path, struct fuse_file_info *fi)
         free(directory);
         return -ENOMEM;
     }
-    read_by(path, 1);
     fi->fh = (uintptr_t) directory;
     return 0;
 }
@@ -667,6 +666,9 @@ static int view_readdir(const char *path, void *to, fuse_fill_dir_t filler, off_
         int result = read_names(path, &new);
         if (result)
             return result;
+        /* Not before: of an export's root ganesha has a descriptor that it never reads. */
+        if (!directory->listing)
+            read_by(directory->path, 1);
         pthread_mutex_lock(&lock);
         let_go(directory->listing);
         pthread_mutex_unlock(&lock);
@@ -687,7 +689,8 @@ static int view_releasedir(const char *path, struct fuse_file_info *fi)
     (void) path;
     struct directory *directory = (struct directory *) (uintptr_t) fi->fh;
     /* It may be elsewhere now. */
-    read_by(directory->path, -1);
+    if (directory->listing)
+        read_by(directory->path, -1);
     pthread_mutex_lock(&lock);
     let_go(directory->listing);
     pthread_mutex_unlock(&lock);
