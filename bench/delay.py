@@ -103,18 +103,20 @@ def _nothing(_data: bytes) -> None:
 def main(seconds: str, log: str, *command: str) -> int:
     """Relay until the command ends; return its exit status."""
     requests = Requests()
-    with Path(log).open("a", buffering=1) as notes, subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
+    with (
+        Path(log).open("a", buffering=1) as notes,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process,
+    ):
         assert process.stdin is not None
         assert process.stdout is not None
 
         def note(data: bytes) -> None:
             _write(notes.write, requests.feed(data))
 
-        way = (0, process.stdin.fileno(), float(seconds), note)
+        way = (0, os.dup(process.stdin.fileno()), float(seconds), note)
+        process.stdin.close()
         threading.Thread(target=_relay, args=way, daemon=True).start()
-        _relay(process.stdout.fileno(), 1, float(seconds), _nothing)
+        _relay(process.stdout.fileno(), os.dup(1), float(seconds), _nothing)
         return process.wait()
 
 

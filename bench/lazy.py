@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.delay import asked
-from bench.figures import Bound, Report, Table, amount
+from bench.figures import Bound, Report, Table, amount, read_times
 from bench.made import write_random, write_script
 from bench.measure import Wrong
 from bench.place import ROOT, SYSTEM, Bench, Place, Running, both_servers, kubectl, second_node
@@ -94,13 +94,11 @@ def _near(place: Place, sizes: _Sizes, where: Mapping[str, str]) -> tuple[Times,
         for number in range(1, sizes.sights + 1):
             _wait(running, place.path / f"ready-{number}")
             seen["new"].append(_sight(running, place.path, f"new-{number}", "", f"seen-{number}"))
-            seen["changed"].append(
-                _sight(running, place.path, "changing", str(number), f"changed-{number}")
-            )
+            seen["changed"].append(_sight(running, place.path, "changing", str(number), f"changed-{number}"))
         _wait(running, place.path / "over")
         server = _in_server(place, running, calls)
         (place.path / "go").touch()
-        return _times(_ended(running)), server, seen
+        return read_times(_ended(running)), server, seen
 
 
 def _far(
@@ -117,7 +115,7 @@ def _far(
         # It is known before there are pods.
         link = running.until(lambda: _link(running.err))
         (place.path / "age").write_text(f"{link.age + 2}\n")
-        times = _times(_ended(running))
+        times = read_times(_ended(running))
     text = log.read_text()
     spans = {
         "cold": (f"mark-cold-{lists[0]}", f"mark-again-{lists[0]}"),
@@ -137,7 +135,10 @@ def _report(
     far: Times,
     requests: Mapping[str, Counter[str]],
 ) -> Report:
-    rate = {name: sizes.large / 1e6 / _middle(times, "read-") for name, times in (("nfs", near), ("sshfs", server))}
+    rate = {
+        name: sizes.large / 1e6 / _middle(times, "read-")
+        for name, times in (("nfs", near), ("sshfs", server))
+    }
     trips = _middle(far, "small") / link.trip
     every = _ENTRIES * link.trip
     listed = Table(
@@ -153,10 +154,16 @@ def _report(
         ("", "measured"),
         [
             (f"{sizes.large / 1e6:.0f} MB, a job, over NFS", amount(rate["nfs"], "MB/s")),
-            (f"{sizes.large / 1e6:.0f} MB, in the NFS server's pod, sshfs alone", amount(rate["sshfs"], "MB/s")),
+            (
+                f"{sizes.large / 1e6:.0f} MB, in the NFS server's pod, sshfs alone",
+                amount(rate["sshfs"], "MB/s"),
+            ),
             ("a new file is seen after", amount(max(seen["new"]), "s")),
             ("a change is seen after", amount(max(seen["changed"]), "s")),
-            (f"one of {_SMALL} small files, {_TEAM} jobs at once, {_ADDED * 1000:.0f} ms added", amount(_middle(far, "small"), "s")),
+            (
+                f"one of {_SMALL} small files, {_TEAM} jobs at once, {_ADDED * 1000:.0f} ms added",
+                amount(_middle(far, "small"), "s"),
+            ),
         ],
     )
     bounds = [
@@ -167,7 +174,12 @@ def _report(
         Bound("sequential read / sshfs alone", rate["nfs"] / rate["sshfs"], 0.5, "×", at_least=True),
         Bound("long line: listed, cold", _middle(far, "cold-"), 1.5, "s"),
         Bound("long line: listed again", _middle(far, "again-"), 0.2, "s"),
-        Bound("long line: listed after the caches' age / (entries × round trip)", _middle(far, "aged-") / every, 0.5, "×"),
+        Bound(
+            "long line: listed after the caches' age / (entries × round trip)",
+            _middle(far, "aged-") / every,
+            0.5,
+            "×",
+        ),
         Bound("long line: round trips per small file", trips, 4),
     ]
     notes = [
@@ -222,14 +234,6 @@ def _link(messages: str) -> _Link | None:
     return _Link(int(told[1]) / 1000, int(told[2])) if told is not None else None
 
 
-def _times(text: str) -> Times:
-    times: Times = {}
-    for line in text.splitlines():
-        name, _, seconds = line.partition(" ")
-        times.setdefault(name, []).append(float(seconds))
-    return times
-
-
 def _sight(running: Running, directory: Path, name: str, text: str, answer: str) -> float:
     # Seconds until a job that waits for it has seen this file, and told so by another one.
     # Not with its first look: that one brings what it finds.
@@ -253,7 +257,7 @@ def _in_server(place: Place, running: Running, calls: Sequence[str]) -> Times:
     task = running.task().removeprefix("womm-task-")
     script = " && ".join([f"cd /srv/nfs/links/{task}.*", *calls])
     deployment = f"deployment/womm-nfs-{place.namespace}"
-    return _times(kubectl("--namespace", SYSTEM, "exec", deployment, "--", "sh", "-c", script))
+    return read_times(kubectl("--namespace", SYSTEM, "exec", deployment, "--", "sh", "-c", script))
 
 
 def _long_line(scratch: Path, log: Path) -> str:

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+# In place of this directory, whose modules have names that others have, too.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from womm import cli, workers
 from womm.shares import copy
@@ -49,7 +50,7 @@ def main(into: str, *arguments: str) -> int:
 
     copy.push = clock.timed("push", pushed)
     workers.look_at = clock.timed("look", workers.look_at)
-    status = cli.main(arguments)
+    status = cli.main(list(arguments))
     took = clock.seconds
     Path(into).write_text(json.dumps({"look": took["look"], "push": took["push"] - took["permitted"]}))
     return status

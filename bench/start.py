@@ -12,7 +12,6 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from bench.figures import Bound, Report, Table, amount, medians
 from bench.made import write_script

@@ -89,7 +89,9 @@ def run(bench: Bench) -> Report:
     """Measure all in turns."""
     files, size = (500, 10_000_000) if bench.quick else (10_000, 200_000_000)
     with _syncing(bench) as sync:
-        many, large = (Place(bench.place.user, sync.servers.namespace, bench.scratch(n)) for n in ("many", "large"))
+        many, large = (
+            Place(bench.place.user, sync.servers.namespace, bench.scratch(n)) for n in ("many", "large")
+        )
         _write_many(many.path, files)
         large.path.mkdir()
         write_random(large.path / "file", size)
@@ -104,7 +106,9 @@ def run(bench: Bench) -> Report:
     middle = medians(rounds)
     rows = [(name, *(amount(middle[f"{name}: {way}"], "s") for way in _WAYS)) for name in loads]
     bounds = [
-        Bound(f"{name}: womm / kubectl exec", middle[f"{name}: {_WOMM}"] / middle[f"{name}: {_BY_EXEC}"], 1, "×")
+        Bound(
+            f"{name}: womm / kubectl exec", middle[f"{name}: {_WOMM}"] / middle[f"{name}: {_BY_EXEC}"], 1, "×"
+        )
         for name in loads
     ]
     notes = [
