@@ -3,8 +3,8 @@
 
     bench/delay.py SECONDS LOG COMMAND…
 
-Runs COMMAND with its stdin and stdout on pipes, and relays ours: every byte comes SECONDS later, as many as may
-come. LOG gets a line for each request of SFTP that comes in: seconds since the epoch, its kind, its path.
+Runs COMMAND with its stdin and stdout on pipes, and relays ours: every byte comes SECONDS later, as many as
+may come. LOG gets a line for each request of SFTP that comes in: seconds since the epoch, its kind, its path.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 #!/usr/bin/env perl
 # lazy-job.pl VERB …: what bench/lazy has done where a lazy share is seen, in the directory; each time on a line: NAME SECONDS.
 #   list DIR…         `ls -l` of each: cold, and again
-#   aged SECONDS DIR  the same once more, after a pause
+#   aged SECONDS DIR  the same once more, after a pause: aged, and twice
 #   own COUNT         the same of as many new files beside it, in /tmp
 #   read FILE…        each from its first byte to its last
 #   see COUNT         wait for new-N, and then for N in `changing`; say seen-N, changed-N by files of these names
@@ -73,7 +73,8 @@ my %verbs = (
     aged => sub {
         my ($pause, $dir) = @_;
         sleep $pause;
-        timed("aged-$dir", sub { list($dir) });
+        timed("aged-$dir",  sub { list($dir) });
+        timed("twice-$dir", sub { list($dir) });
         mark("all-aged");
     },
     own => sub {

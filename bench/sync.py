@@ -1,8 +1,8 @@
 """An eager share on its way to the file server, against `rsync -az` to the same one through kubectl exec.
 
-womm's part is what womm.shares.copy.push takes in a `womm parallel` (bench/pushed.py writes it down): the place
-at the server is opened, rsync sends, the snapshot is made readable. The same rsync to a directory of this
-machine shows how fast it could be at all.
+womm's part is what womm.shares.copy.push takes in a `womm parallel` (bench/pushed.py writes it down): the
+place at the server is opened, rsync sends, the snapshot is made readable. The same rsync to a directory of
+this machine shows how fast it could be at all.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ def run(bench: Bench) -> Report:
     notes = [
         f"Medians of {len(rounds)} round(s), in turns. Small files: 1 kB of text each, 100 in a directory."
         " The large one: random bytes.",
-        "womm: what womm.shares.copy.push takes in a `womm parallel`, less its wait for the cluster's word on the"
-        f" task's pods. The look at the directory comes before, and before anything is begun ({_LOOK}).",
+        "womm: what womm.shares.copy.push takes in a `womm parallel`, less its wait for the cluster's word on"
+        f" the task's pods. {_LOOK.capitalize()}: at the directory, before anything is begun.",
     ]
     return Report(TITLE, [Table(("", *_WAYS), rows)], bounds, notes)
 
