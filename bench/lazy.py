@@ -191,8 +191,8 @@ def _report(sizes: _Sizes, near: _Near, far: _Far) -> Report:
         f" one, by the same server. Medians of {sizes.rounds} directories and files each; of what is seen,"
         f" the slowest of {sizes.sights}, with the time in which the job's answer comes; of small files, the"
         " mean.",
-        f"{added}: a round trip takes {far.link.trip * 1000:.0f} ms by womm's own measure, and the caches' age"
-        f" is {far.link.age} s. What was asked over the link: {over}.",
+        f"{added}: by womm's own measure a round trip takes {far.link.trip * 1000:.0f} ms, and the caches'"
+        f" age is {far.link.age} s. What was asked over the link: {over}.",
     ]
     return Report(TITLE, [listed, others], bounds, notes)
 
