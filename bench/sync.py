@@ -115,7 +115,7 @@ def run(bench: Bench) -> Report:
         f"Medians of {len(rounds)} round(s), in turns. Small files: 1 kB of text each, 100 in a directory."
         " The large one: random bytes.",
         "womm: what womm.shares.copy.push takes in a `womm parallel`, less its wait for the cluster's word on"
-        f" the task's pods. {_LOOK.capitalize()}: at the directory, before anything is begun.",
+        " the task's pods. The look before: at the directory, before anything is begun.",
     ]
     return Report(TITLE, [Table(("", *_WAYS), rows)], bounds, notes)
 
