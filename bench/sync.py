@@ -1,14 +1,16 @@
 """An eager share on its way to the file server, against `rsync -az` to the same one through kubectl exec.
 
-womm's part is what womm.shares.copy.push takes in a `womm parallel` (bench/pushed.py writes it down): the
-place at the server is opened, rsync sends, the snapshot is made readable. The same rsync to a directory of
-this machine shows how fast it could be at all.
+womm's part is what womm.shares.copy.push takes in a `womm parallel` (bench/pushed.py writes it down):
+rsync sends, the snapshot is made readable. The same rsync to a directory of this machine shows how fast it
+could be at all. Who begins changes from round to round, and the disk has rest before each: what was erased
+and written before is nobody's load.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -69,7 +71,15 @@ class _Sync:
         """What womm has brought is what rsync has; one is not the other's copy."""
         self.inside(f"diff -rq {_SHARES}/*/base {_OTHERS}/{place.path.name}")
 
-    def round(self, loads: Mapping[str, Place]) -> dict[str, float]:
+    def exec(self, place: Place) -> dict[str, float]:
+        """Seconds that plain rsync takes to the file server."""
+        return {_BY_EXEC: self.rsync(place, f"{self.pod}:{_OTHERS}/{place.path.name}/")}
+
+    def here(self, place: Place) -> dict[str, float]:
+        """Seconds that it takes on this machine."""
+        return {_LOCAL: self.rsync(place, f"{self.local}/")}
+
+    def round(self, loads: Mapping[str, Place], number: int) -> dict[str, float]:
         """Seconds by load and way. Where the same place comes once more, all has been sent already."""
         took: dict[str, float] = {}
         before = None
@@ -77,10 +87,10 @@ class _Sync:
             if place != before:
                 self.erase()
             before = place
-            ways = self.push(place)
-            ways[_BY_EXEC] = self.rsync(place, f"{self.pod}:{_OTHERS}/{place.path.name}/")
-            ways[_LOCAL] = self.rsync(place, f"{self.local}/")
-            took |= {f"{name}: {way}": seconds for way, seconds in ways.items()}
+            rivals = (self.push, self.exec) if number % 2 else (self.exec, self.push)
+            for way in (*rivals, self.here):
+                os.sync()
+                took |= {f"{name}: {what}": seconds for what, seconds in way(place).items()}
             self.check(place)
         return took
 
@@ -102,7 +112,7 @@ def run(bench: Bench) -> Report:
             f"no change in {files} files": many,
             f"one file of {size / 1e6:.0f} MB": large,
         }
-        rounds = [sync.round(loads) for _ in range(bench.rounds(3))]
+        rounds = [sync.round(loads, number) for number in range(bench.rounds(3))]
     middle = medians(rounds)
     rows = [(name, *(amount(middle[f"{name}: {way}"], "s") for way in _WAYS)) for name in loads]
     bounds = [
