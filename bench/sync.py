@@ -112,7 +112,7 @@ def run(bench: Bench) -> Report:
             f"no change in {files} files": many,
             f"one file of {size / 1e6:.0f} MB": large,
         }
-        rounds = [sync.round(loads, number) for number in range(bench.rounds(3))]
+        rounds = [sync.round(loads, number) for number in range(bench.rounds(2))]
     middle = medians(rounds)
     rows = [(name, *(amount(middle[f"{name}: {way}"], "s") for way in _WAYS)) for name in loads]
     bounds = [
