@@ -16,6 +16,16 @@ teardown() {
   drop_server
 }
 
+# cut_push: begin to push $HERE as the share of task $1 with key `key`, and have all of it killed in the middle.
+cut_push() {
+  head -c 300000 /dev/urandom >"$HERE/cut"
+  # shellcheck disable=SC2016 # the program's variables
+  program server-shell 'shift; head -c 100000 | as_user sh -c "$*"'
+  run ! push "$HERE" "$1" key
+  # shellcheck disable=SC2016 # the program's variables
+  program server-shell 'shift; as_user sh -c "$*"'
+}
+
 @test "server-share: what is pushed is what a pod pulls: names, modes, times, links, holes" {
   start_server
   cd "$HERE" || return
@@ -54,7 +64,7 @@ teardown() {
 
 @test "server-share: before it is ready a share can't be pulled" {
   start_server
-  share open taska key
+  push "$HERE" taska key
   run -5 pull taska "$BED/pod/files"
 }
 
@@ -119,18 +129,20 @@ teardown() {
   share close taskx nokey
 }
 
-@test "server-share: a push after the close transfers only what changed; the rest is linked" {
+@test "server-share: a push after the close goes on with what the last task has left" {
   echo same >"$HERE/same" && echo old >"$HERE/changed" && echo gone >"$HERE/gone"
+  echo 1 >"$HERE/mode" && mkdir "$HERE/closed" && echo 2 >"$HERE/closed/file" && chmod 0555 "$HERE/closed"
   publish "$HERE" taska key
   local inode
   inode=$(stat -c %i "$PLACE/same")
   share close taska key
   echo new >"$HERE/changed"
-  rm "$HERE/gone"
+  chmod 0755 "$HERE/closed"
+  rm -r "$HERE/gone" "$HERE/closed"
+  chmod 0600 "$HERE/mode"
   publish "$HERE" taskb key
-  [[ $(stat -c %i "$PLACE/same") -eq $inode ]]
-  [[ $(stat -c %h "$PLACE/same") -eq 2 && $(stat -c %h "$PLACE/changed") -eq 1 ]]
-  [[ $(<"$PLACE/changed") == new && ! -e $PLACE/gone ]]
+  [[ $(stat -c %i "$PLACE/same") -eq $inode && ! -e $WOMM_ROOT/shares/key/base ]]
+  diff <(listing "$HERE") <(listing "$PLACE")
 }
 
 @test "server-share: a push while another task runs is linked to its snapshot, and does not change it" {
@@ -152,9 +164,8 @@ teardown() {
   publish "$HERE" taska key
   share close taska key
   printf '%s\n' '# mine' '- .git/' '- .hidden*' >"$HERE/.wommignore"
-  share open taskb key >"$BED/opened"
   # As a push that was killed leaves it.
-  as_user touch "$(head -n 1 "$BED/opened")/.hidden.AbCdEf"
+  as_user touch "$WOMM_ROOT/shares/key/base/.hidden.AbCdEf"
   publish "$HERE" taskb key
   pull taskb "$BED/pod/files"
   [[ $(ls -A "$BED/pod/files") == $'.wommignore\nkept' ]]
@@ -170,15 +181,112 @@ teardown() {
   [[ $(stat -c %h "$WOMM_ROOT/shares/key/base/file") -eq 1 ]]
 }
 
-@test "server-share: a share that was never ready is removed, and the newest stays the base" {
+@test "server-share: of a share that was never ready no pod gets anything, and the next push goes on with it" {
+  start_server
+  echo 1 >"$HERE/file" && echo 2 >"$HERE/old"
+  publish "$HERE" taska key
+  share close taska key
+  rm "$HERE/old" && echo 3 >"$HERE/file"
+  cut_push taskb
+  [[ $(readlink "$WOMM_ROOT/shares/key/newest") == base && ! -e $WOMM_ROOT/shares/key/base ]]
+  run -5 pull taskb "$BED/pod/files"
+  share close taskb key
+  [[ $(ls "$WOMM_ROOT/shares/key") == $'base\nnewest' && $(<"$WOMM_ROOT/shares/key/base/old") == 2 ]]
+  publish "$HERE" taskc key
+  pull taskc "$BED/pod/files"
+  diff <(listing "$HERE") <(listing "$BED/pod/files")
+}
+
+@test "server-share: a push that is cut is tried once more in its own place" {
   echo 1 >"$HERE/file"
   publish "$HERE" taska key
   share close taska key
-  share open taskb key
+  echo 2 >"$HERE/new"
+  cut_push taskb
+  publish "$HERE" taskb key
+  diff <(listing "$HERE") <(listing "$PLACE")
+  [[ $(readlink "$WOMM_ROOT/shares/key/newest") == taskb ]]
+}
+
+@test "server-share: files that another task's snapshot has, too, keep their modes there" {
+  echo 1 >"$HERE/file" && ln -s file "$HERE/link"
+  publish "$HERE" taska key
+  local first=$PLACE before
+  before=$(listing "$first")
+  publish "$HERE" taskb key
   share close taskb key
-  [[ $(ls "$WOMM_ROOT/shares/key") == $'base\nnewest' ]]
-  run share open taskc key
-  [[ ${lines[0]} == "$WOMM_ROOT/shares/key/taskc" && ${lines[1]} == "$WOMM_ROOT/shares/key/base" ]]
+  chmod 0600 "$HERE/file"
+  publish "$HERE" taskc key
+  [[ $(listing "$first") == "$before" && $(stat -c %a "$PLACE/file") == 600 ]]
+  # Nor does a second try of a push whose end alone was lost change what others have taken from it meanwhile.
+  before=$(listing "$PLACE")
+  publish "$HERE" taskd key
+  first=$PLACE
+  chmod 0644 "$HERE/file"
+  publish "$HERE" taskc key
+  [[ $(listing "$first") == "$before" && $(stat -c %a "$PLACE/file") == 644 ]]
+}
+
+@test "server-share: two names of one file that have become two files have a mode each" {
+  echo 1 >"$HERE/one" && ln "$HERE/one" "$HERE/two"
+  publish "$HERE" taska key
+  share close taska key
+  cp -p "$HERE/two" "$HERE/new" && mv "$HERE/new" "$HERE/two" && chmod 0600 "$HERE/two"
+  publish "$HERE" taskb key
+  diff <(listing "$HERE") <(listing "$PLACE")
+}
+
+@test "server-share: a push waits for the one that has what it could begin with, and then begins with that one's" {
+  local number
+  for number in {1..40}; do echo "$number" >"$HERE/$number"; done
+  publish "$HERE" taska key
+  share close taska key
+  head -c 300000 /dev/urandom >"$HERE/large"
+  push "$HERE" taskb key --bwlimit=100 3>&- &
+  eventually test -d "$WOMM_ROOT/shares/key/taskb"
+  push "$HERE" taskc key
+  wait $!
+  [[ $WOMM_ROOT/shares/key/taskc/large -ef $WOMM_ROOT/shares/key/taskb/large ]]
+  diff <(listing "$HERE") <(listing "$WOMM_ROOT/shares/key/taskc")
+}
+
+@test "server-share: a push that waits in vain sends all, and touches nothing of the other's" {
+  echo 1 >"$HERE/file"
+  publish "$HERE" taska key
+  share close taska key
+  head -c 300000 /dev/urandom >"$HERE/large"
+  push "$HERE" taskb key --bwlimit=50 3>&- &
+  eventually test -d "$WOMM_ROOT/shares/key/taskb"
+  export WOMM_PATIENCE=1
+  push "$HERE" taskc key
+  kill -0 $!
+  [[ ! $WOMM_ROOT/shares/key/taskc/file -ef $WOMM_ROOT/shares/key/taskb/file ]]
+  wait $!
+  diff <(listing "$HERE") <(listing "$WOMM_ROOT/shares/key/taskb")
+  diff <(listing "$HERE") <(listing "$WOMM_ROOT/shares/key/taskc")
+}
+
+@test "server-share: a push that fills the disk leaves nothing there" {
+  echo 1 >"$HERE/file"
+  publish "$HERE" taska key
+  share close taska key
+  head -c 300000 /dev/urandom >"$HERE/large"
+  # shellcheck disable=SC2016 # the program's variables
+  program server-shell 'shift; trap "" XFSZ; ulimit -f 100; as_user sh -c "$*"'
+  run -11 push "$HERE" taskb key
+  share close taskb key
+  [[ $(ls "$WOMM_ROOT/shares/key") == newest ]]
+  rm "$HERE/large"
+  publish "$HERE" taskc key
+  diff <(listing "$HERE") <(listing "$PLACE")
+}
+
+@test "server-share: arguments that rsync sends by its own protocol arrive, too" {
+  echo 1 >"$HERE/file"
+  publish "$HERE" taska key
+  local first=$PLACE
+  RSYNC_PROTECT_ARGS=1 publish "$HERE" taskb key
+  [[ $PLACE/file -ef $first/file ]]
 }
 
 @test "server-share: directories without permission to write are removed like others" {
@@ -213,7 +321,7 @@ teardown() {
 }
 
 @test "server-share: a secret without a newline is a secret; a short one and none are refused" {
-  share open taska key
+  push "$HERE" taska key
   printf '%s' "$SECRET" | share ready taska key
   [[ -e $WOMM_ROOT/modules/taska.conf ]]
   local secret
@@ -227,7 +335,7 @@ teardown() {
 @test "server-share: names that could be paths are refused" {
   local name
   for name in .. a/b '' A 'a b' $'a\nb' '[x]'; do
-    run -2 share open "$name" key
+    run -2 share ready "$name" key
     [[ $output == "server-share: bad name: $name" ]]
     run -2 share close task "$name"
   done
@@ -236,7 +344,9 @@ teardown() {
 
 @test "server-share: an unknown action and a wrong number of arguments are refused" {
   run -2 share remove taska key
-  [[ $output == 'server-share: open, ready, receive, results or close, not remove' ]]
-  run -2 share open taska
+  [[ $output == 'server-share: fill, ready, receive, results or close, not remove' ]]
+  run -2 share ready taska
+  [[ $output == 'usage: server-share '* ]]
+  run -2 share fill taska key file
   [[ $output == 'usage: server-share '* ]]
 }

@@ -5,7 +5,7 @@
 load pod
 
 # make_server: the bed of make_run, and a root for the server in it. server-shell, for rsync's --rsh, drops the host and
-# runs the rest here, as the server's user.
+# has a shell run the rest here, as the server's user.
 make_server() {
   make_run
   # Without the loop that asks a cluster.
@@ -15,7 +15,7 @@ make_server() {
   [[ $(id -u) -ne 0 ]] || chown 65534:65534 "$WOMM_ROOT"
   export -f as_user
   # shellcheck disable=SC2016 # the program's variables
-  program server-shell 'shift; as_user "$@"'
+  program server-shell 'shift; as_user sh -c "$*"'
 }
 
 # choose_port: have a free port of the loopback in the environment.
@@ -77,23 +77,23 @@ task() {
   as_user bash "$SCRIPTS/server-task" "$@"
 }
 
-# push: fill directory $2 of the server from directory $1 as womm does, against the snapshot $3 if there is one.
+# push: fill the share of task $2 with key $3 from directory $1 as womm does. More arguments are rsync's.
 push() {
   local filter=()
   [[ ! -e $1/.wommignore ]] || filter=('--filter=. .wommignore')
   (
     cd "$1" || return
     rsync --archive --hard-links --sparse --delete --delete-excluded --modify-window=-1 --no-owner --no-group \
-      --chmod=Du+rx,Fu+r --rsh="$BED/bin/server-shell" ${filter[@]+"${filter[@]}"} ${3:+"--link-dest=$3"} ./ "server-pod:$2/"
+      --chmod=Du+rx,Fu+r --rsh="$BED/bin/server-shell" --rsync-path="bash $SCRIPTS/server-share fill $2 $3" \
+      ${filter[@]+"${filter[@]}"} "${@:4}" ./ server-pod:./
   )
 }
 
-# publish: open a share for task $2 with key $3, push directory $1 and make it ready. $PLACE is then where it lies.
+# publish: push directory $1 as the share of task $2 with key $3, and make it ready. $PLACE is then where it lies.
 publish() {
-  local opened
-  mapfile -t opened < <(share open "$2" "$3")
-  PLACE=${opened[0]}
-  push "$1" "$PLACE" "${opened[1]-}"
+  # shellcheck disable=SC2034 # for the tests
+  PLACE=$WOMM_ROOT/shares/$3/$2
+  push "$1" "$2" "$3"
   share ready "$2" "$3" <<<"${4-$SECRET}"
 }
 

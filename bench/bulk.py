@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench.figures import Bound, Report, Table, amount, medians, read_joblog
+from bench.made import write_random
 from bench.measure import Wrong, measured
 from bench.place import Bench, Idle
 from bench.where import watched
@@ -38,7 +39,7 @@ def run(bench: Bench) -> Report:
     size = 20_000_000 if bench.quick else 200_000_000
     data, nothing = bench.scratch("data"), bench.scratch("no-data")
     nothing.write_bytes(b"")
-    _write_random(data, size)
+    write_random(data, size)
     with bench.idle() as idle:
         ways = _ways(bench, idle, data, nothing)
         _check_bytes(bench, idle, data)
@@ -143,9 +144,3 @@ def _pairs(one: Path, other: Path) -> Iterator[tuple[bytes, bytes]]:
     with one.open("rb") as first, other.open("rb") as second:
         while chunk := first.read(1 << 20):
             yield chunk, second.read(1 << 20)
-
-
-def _write_random(path: Path, size: int) -> None:
-    with path.open("wb") as file:
-        for at in range(0, size, 1 << 20):
-            file.write(os.urandom(min(1 << 20, size - at)))

@@ -53,6 +53,15 @@ def medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
 
 
+def read_times(text: str) -> dict[str, list[float]]:
+    """Lines of a name and seconds, as lazy-job.pl prints them: the seconds by name, in their order."""
+    times: dict[str, list[float]] = {}
+    for line in text.splitlines():
+        name, seconds = line.split(" ")
+        times.setdefault(name, []).append(float(seconds))
+    return times
+
+
 @dataclass(frozen=True)
 class Bound:
     """A figure, and what it must not go beyond. None: it could not be measured, so the bound is not met."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -15,12 +16,32 @@ from pathlib import Path
 import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "cluster"))
-from kit import LIMIT, ROOT, Place, User, eventually, good, kubectl, new_namespace
+from kit import LIMIT, ROOT, Place, Running, User, eventually, good, kubectl, new_namespace
+from servers import SYSTEM, Servers, both_servers
 
-__all__ = ["LIMIT", "PARALLEL", "ROOT", "Bench", "Idle", "eventually", "good", "kubectl", "new_bench"]
+__all__ = [
+    "LIMIT",
+    "PARALLEL",
+    "ROOT",
+    "SYSTEM",
+    "Bench",
+    "Idle",
+    "Place",
+    "Running",
+    "Servers",
+    "both_servers",
+    "eventually",
+    "good",
+    "kubectl",
+    "new_bench",
+    "second_node",
+]
 
 PARALLEL = ROOT / "womm/vendor/parallel"
 HERE = ROOT / "bench"
+
+# What womm takes as the place of its tasks' pods; seconds in which a second node can be built.
+_WHERE, _BUILDING = ("WOMM_KUBE_NODE_SELECTOR", "WOMM_KUBE_TOLERATION"), 3600.0
 
 # Ends at once when told to, so that nobody waits for its grace period.
 _PROCESS_1 = ["perl", "-e", "$SIG{TERM} = sub { exit }; sleep while 1"]
@@ -120,6 +141,14 @@ def new_bench(quick: bool) -> Iterator[Bench]:
             yield Bench(Place(User(root), namespace, root / "dir").setup("none"), quick)
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+def second_node() -> dict[str, str]:
+    """The variables that bring tasks to the sandbox's second node, which is started unless it is up."""
+    good([ROOT / "sandbox/up"], env={**os.environ, "NODES": "2"}, limit=_BUILDING)
+    shell = ["bash", "-c", 'eval "$("$1")" && env -0', "bash", ROOT / "sandbox/env"]
+    pairs = (entry.partition("=")[::2] for entry in good(shell).split("\0"))
+    return {name: value for name, value in pairs if name in _WHERE}
 
 
 def _gnu_parallel(womm: int) -> psutil.Process | None:

@@ -12,9 +12,9 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from bench.figures import Bound, Report, Table, amount, medians
+from bench.made import write_script
 from bench.measure import Wrong, measured
 from bench.place import LIMIT, Bench, good, pod
 
@@ -78,7 +78,7 @@ def _calls_before_first_job(bench: Bench, environment: dict[str, str]) -> tuple[
     log, directory = bench.scratch("calls"), bench.scratch("bin")
     directory.mkdir(exist_ok=True)
     real = shutil.which("kubectl")
-    _script(
+    write_script(
         directory / "kubectl",
         f"log={shlex.quote(str(log))}\n"
         'printf "%s %s\\n" "$(date +%s.%N)" "$(printf "%s " "$@" | tr "\\n" " ")" >>"$log"\n'
@@ -111,7 +111,7 @@ def _slow_credentials(bench: Bench) -> dict[str, str]:
     }
     credential = {"apiVersion": _PLUGIN, "kind": "ExecCredential", "status": given}
     plugin = bench.scratch("slow-credentials")
-    _script(plugin, f"sleep 1\nprintf '%s\\n' {shlex.quote(json.dumps(credential))}\n")
+    write_script(plugin, f"sleep 1\nprintf '%s\\n' {shlex.quote(json.dumps(credential))}\n")
     how = {
         "apiVersion": _PLUGIN,
         "command": str(plugin),
@@ -122,8 +122,3 @@ def _slow_credentials(bench: Bench) -> dict[str, str]:
     kubeconfig = bench.scratch("slow.kubeconfig")
     kubeconfig.write_text(json.dumps(config))
     return {**bench.environment, "KUBECONFIG": str(kubeconfig)}
-
-
-def _script(path: Path, lines: str) -> None:
-    path.write_text(f"#!/bin/sh\n{lines}")
-    path.chmod(0o700)

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.figures import Bound, Report, Table, amount
+from bench.made import write_random
 from bench.measure import measured
 from bench.place import PARALLEL, Bench
 
@@ -24,7 +25,7 @@ TITLE = "what comes back of 10,000 jobs on a busy machine, and of 500 MB there a
 _ALONE = ("perl", str(PARALLEL), "--profile", "/dev/null")
 # Processes that want all the time of a processor each, beside the cluster and the client: half the machine.
 _BUSY = max(1, (os.cpu_count() or 1) // 2)
-# Bytes that are made or read at once.
+# Bytes that are read at once.
 _PIECE = 1 << 24
 
 
@@ -62,9 +63,7 @@ def _lines(bench: Bench, begin: tuple[str, ...] | list[str], numbers: Path) -> t
 def _bytes(bench: Bench, size: int) -> tuple[int, float]:
     # How many bytes are too many or too few, or 1 if they are others; and seconds.
     data, back = bench.scratch("data"), bench.scratch("back")
-    with data.open("wb") as file:
-        for at in range(0, size, _PIECE):
-            file.write(os.urandom(min(_PIECE, size - at)))
+    write_random(data, size)
     # One record: GNU parallel cuts between records.
     options = ("--kube-pods", "1", "-u", "--pipe", "--recend", "", "--block", str(size + 1))
     argv = bench.womm_parallel(*options, "--", "cat")

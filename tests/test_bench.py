@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import struct
 import subprocess
 import sys
+import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,8 +17,19 @@ from websockets.asyncio.client import connect
 from womm.hub import frames
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from bench import report, standin, where
-from bench.figures import Bound, Job, Report, Table, amount, medians, per_job, read_joblog, steady_rate
+from bench import delay, made, pushed, report, standin, where
+from bench.figures import (
+    Bound,
+    Job,
+    Report,
+    Table,
+    amount,
+    medians,
+    per_job,
+    read_joblog,
+    read_times,
+    steady_rate,
+)
 
 JOBLOG = (
     "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n"
@@ -186,3 +201,71 @@ def test_what_a_process_spends_is_seen_though_it_ends_meanwhile() -> None:
         subprocess.run([sys.executable, "-c", program, "vendor/parallel"], check=True)
     assert told()["GNU parallel"] >= 0.1
     assert told()["GNU parallel"] + told()[where.BRIEF] >= 0.5
+
+
+def request(kind: int, path: str) -> bytes:
+    """A request of SFTP's: a kind, a number, a path, attributes."""
+    name = path.encode()
+    body = struct.pack(">BII", kind, 1, len(name)) + name + bytes(4)
+    return struct.pack(">I", len(body)) + body
+
+
+def test_requests_are_understood_however_they_are_cut() -> None:
+    stream = request(7, "a b") + struct.pack(">IBI", 5, 1, 3) + request(3, "c") + request(5, "handle")
+    expected = [("lstat", "a b"), ("other", ""), ("open", "c"), ("read", "")]
+    assert delay.Requests().feed(stream) == expected
+    requests = delay.Requests()
+    assert [each for byte in stream for each in requests.feed(bytes([byte]))] == expected
+
+
+def test_what_was_asked_is_counted_from_mark_to_mark() -> None:
+    log = (
+        "1 lstat ./mark-a\n1.1 opendir many\n1.2 readdir \n1.2 readdir \n1.3 lstat /mark-a\n2 lstat mark-b\n"
+    )
+    assert delay.asked(log, "mark-a", "mark-b") == Counter({"readdir": 2, "opendir": 1})
+    with pytest.raises(ValueError, match="mark-c"):
+        delay.asked(log, "mark-a", "mark-c")
+
+
+def test_a_long_line_takes_its_time_each_way_and_loses_nothing(tmp_path: Path) -> None:
+    data = request(7, "asked for") + os.urandom(300_000)
+    argv = [sys.executable, delay.__file__, "0.2", tmp_path / "log", "cat"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        # The program has begun once something has come back.
+        process.stdin.write(data[:1])
+        process.stdin.flush()
+        got = process.stdout.read(1)
+        start = time.monotonic()
+        rest, _ = process.communicate(data[1:])
+        took = time.monotonic() - start
+    assert (got + rest, process.returncode) == (data, 0)
+    assert took >= 0.4
+    assert (tmp_path / "log").read_text().splitlines()[0].split(" ", 1)[1] == "lstat asked for"
+
+
+def test_a_command_at_the_end_of_a_long_line_tells_how_it_ended(tmp_path: Path) -> None:
+    argv = [sys.executable, delay.__file__, "0", tmp_path / "log", "sh", "-c", "exit 3"]
+    assert subprocess.run(argv, stdin=subprocess.DEVNULL, check=False).returncode == 3
+
+
+def test_times_of_one_name_are_kept_together() -> None:
+    assert read_times("small 0.5\ncold-a 1\nsmall 0.25\n") == {"small": [0.5, 0.25], "cold-a": [1.0]}
+
+
+def test_a_clock_adds_up_and_changes_nothing() -> None:
+    clock = pushed.Clock()
+    slept = clock.timed("sleep", lambda seconds, more=0: time.sleep(seconds) or more)
+    assert [slept(0.05, more=7), slept(0.05)] == [7, 0]
+    with pytest.raises(ZeroDivisionError):
+        clock.timed("fails", lambda: 1 / 0)()
+    assert 0.1 <= clock.seconds["sleep"] < 5
+    assert set(clock.seconds) == {"sleep", "fails"}
+
+
+def test_random_files_have_the_size_that_was_asked_for(tmp_path: Path) -> None:
+    made.write_random(tmp_path / "file", (1 << 20) + 5)
+    content = (tmp_path / "file").read_bytes()
+    assert len(content) == (1 << 20) + 5
+    assert len(set(content)) == 256

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,21 +62,18 @@ def push(
     directory = Path(share.directory)
     key = key_of(directory)
 
-    def call(verb: str, stdin: Path | None = None) -> list[str]:
+    def call(verb: str, stdin: Path | None = None) -> None:
         argv = [*run_.login, found.pod, "--", *server.script(verb, run_.task, key)]
-        return run(argv, stdin=stdin, env=run_.environment).text.splitlines()
+        run(argv, stdin=stdin, env=run_.environment)
 
     closing = server.closing(kube, found.pod, run_.task, key)
     run_.undo_later(closing)
     # Before it is sent: what changes meanwhile has been changed here.
     names = (os.fsdecode(entry.name) for entry in look.entries)
     sent = home.record(directory, names) if share.back else None
-    opened = call("open")
-    if not opened:
-        raise WommError("the file server gave no place for this directory", "try again")
     permitted()
     progress(f"womm: copying {directory} to the file server")
-    _mirror(run_, directory, look, f"{found.pod}:{opened[0]}/", base=opened[1] if len(opened) > 1 else None)
+    _mirror(run_, directory, look, found.pod, server.script("fill", run_.task, key))
     # On stdin: an argument would be in the process list.
     run_.write("secret", f"{share.secret}\n".encode())
     call("ready", run_.path / "secret")
@@ -86,17 +83,18 @@ def push(
     return Pushed(closing, (Expected(run_.task, key, share.directory, kube), sent))
 
 
-def _mirror(run_: Run, directory: Path, look: Look, target: str, base: str | None) -> None:
+def _mirror(run_: Run, directory: Path, look: Look, pod: str, partner: Sequence[str]) -> None:
+    # `partner` is the rsync there: it knows the place.
     # What is ignored is nothing that a first try may have left there: a file half sent, say.
     argv = ["--archive", "--hard-links", "--sparse", "--delete", "--delete-excluded"]
     # Two changes in one second differ in the nanoseconds alone; by default rsync compares seconds.
     argv += ["--modify-window=-1"]
     # The server's user is not the files' owner: what it can't read, no pod could pull.
     argv += ["--no-owner", "--no-group", "--chmod=Du+rx,Fu+r"]
-    argv += [f"--rsh={' '.join(run_.login)}", *ignore.arguments(directory)]
-    argv += [f"--link-dest={base}"] if base is not None else []
+    argv += [f"--rsh={' '.join(run_.login)}", f"--rsync-path={' '.join(partner)}"]
+    argv += [*ignore.arguments(directory), "./", f"{pod}:./"]
     try:
-        send([*argv, "./", target], directory, run_.environment, look, fresh=base is None)
+        send(argv, directory, run_.environment, look)
     except CommandFailed as failure:
         said = failure.stderr.decode(errors="replace")
         if (broken := ignore.complaint(directory, said)) is not None:

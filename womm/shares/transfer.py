@@ -26,21 +26,21 @@ _CUT = {10, 12, 14, 30, 35, 255}
 _SIGNALLED = 128
 
 # What rsync prints: a name before it is sent (without progress it would be after it); and, after each
-# carriage return, bytes sent, percent, speed, time, and now and then how many files it has not looked at yet,
-# of those listed.
+# carriage return, bytes sent, percent, speed, time, and now and then how many files it has sent, and has not
+# looked at yet, of those listed.
 _NAMES, _REPORTS = ("--out-format=:%n",), ("--info=progress2", "--outbuf=L", "--no-human-readable")
 _REPORT = re.compile(rb" *([0-9]+) +[0-9]+% +[0-9.]+[a-zA-Z]*/s +[0-9:?]+ .*")
-_CHECKED = re.compile(rb"(?:ir|to)-chk=([0-9]+)/([0-9]+)\)")
+_CHECKED = re.compile(rb"xfr#([0-9]+), (?:ir|to)-chk=([0-9]+)/([0-9]+)\)")
 
 
 class Meter:
-    """What a transfer has come to, from what rsync prints (pure); `fresh`: nothing is at the server yet."""
+    """What a transfer has come to, from what rsync prints (pure)."""
 
-    def __init__(self, look: Look, fresh: bool) -> None:
-        self._size, self._files, self._fresh = look.size, len(look.entries) + 1, fresh
+    def __init__(self, look: Look) -> None:
+        self._size, self._files = look.size, len(look.entries) + 1
         self._large = {entry.name: entry.size for entry in look.large}
         self._rest = b""
-        self._checked = 0
+        self._sent = self._checked = 0
         #: The line that tells it; "" before there is something to tell.
         self.line = ""
 
@@ -59,9 +59,10 @@ class Meter:
 
     def _tell(self, sent: int, checked: re.Match[bytes] | None) -> None:
         if checked is not None:
-            self._checked = int(checked[2]) - int(checked[1])
+            self._sent, self._checked = int(checked[1]), int(checked[3]) - int(checked[2])
         # Where only changes are sent, nobody knows yet how many there will be.
-        part = sent / max(self._size, 1) if self._fresh else self._checked / self._files
+        most = 2 * self._sent >= self._checked
+        part = sent / max(self._size, 1) if most else self._checked / self._files
         self.line = f"womm: copying to the file server: {sizes.shown(sent)}, {min(100 * part, 100):.0f} %"
 
 
@@ -71,7 +72,6 @@ def send(
     env: Mapping[str, str],
     look: Look,
     *,
-    fresh: bool,
     silence: int = SILENCE,
 ) -> None:
     """Run rsync, whose options and operands are `argv`, in `directory`; once more if it is cut.
@@ -81,7 +81,7 @@ def send(
     told = (*_NAMES, *_REPORTS) if look.large else _REPORTS if output.shows_status() else ()
     whole = ["rsync", f"--timeout={silence}", *told, *argv]
     for again in (True, False):
-        meter = Meter(look, fresh)
+        meter = Meter(look)
 
         def hear(chunk: bytes, meter: Meter = meter) -> None:
             for name, size in meter.hear(chunk):
