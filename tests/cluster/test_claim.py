@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from kit import NODE2, PREFIX, Place, User, kubectl
-from servers import Servers, both_servers, set_up
+from servers import Servers, set_up
 
 pytestmark = [pytest.mark.node2, pytest.mark.timeout(600), pytest.mark.usefixtures("clean")]
 
@@ -18,13 +18,14 @@ SOON = 10
 
 
 @pytest.fixture(scope="module")
-def servers(home: User) -> Iterator[Servers]:
-    """Both servers, in a namespace that has the claim."""
-    with both_servers(home, "claim") as made:
-        assert "once more" not in set_up(home, made.namespace)
-        claim = ("--namespace", made.namespace, "wait", "persistentvolumeclaim/womm-nfs")
-        kubectl(*claim, "--for=jsonpath={.status.phase}=Bound", "--timeout=60s")
-        yield made
+def servers(servers: Servers, home: User) -> Iterator[Servers]:
+    """Both servers, while their namespace has the claim."""
+    assert "once more" not in set_up(home, servers.namespace)
+    claim = ("--namespace", servers.namespace, "wait", "persistentvolumeclaim/womm-nfs")
+    kubectl(*claim, "--for=jsonpath={.status.phase}=Bound", "--timeout=60s")
+    yield servers
+    # Other modules' pods mount the volume themselves.
+    kubectl("--namespace", servers.namespace, "annotate", "deployment/womm-server", "womm.dev/nfs-claim-")
 
 
 @pytest.fixture(scope="module")
