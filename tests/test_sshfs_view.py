@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import random
+import shutil
 import signal
 import struct
 import subprocess
@@ -19,11 +21,13 @@ from conftest import eventually
 _SCRIPTS = Path(__file__).parent.parent / "womm" / "scripts"
 _SFTP = "/usr/lib/openssh/sftp-server"
 # Seconds that an answer counts, and after which it certainly does no more.
-_HOLD, _LATER = 0.3, 0.4
+_HOLD, _LATER = 0.3, 0.6
 # Seconds in which a directory's time is the same, and in which what others have deleted may still be there.
 _TICK, _GRACE = 1.0, 3.0
+# Seconds that the kernel keeps anything.
+_KERNEL = 0.25
 _GETDENTS = 217 if os.uname().machine == "x86_64" else 61
-_EXEC = "sshfs x:{there} {here} -f -o passive,noforget -o dir_cache=no,attr_timeout=0,entry_timeout=0"
+_EXEC = "sshfs x:{there} {here} -f -o passive,noforget -o dir_cache=no,attr_timeout=0.2,entry_timeout=0.2"
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +103,11 @@ def _grows(path: Path, before: int) -> int:
     # The directory's time once it has grown, as it is when it is asked for often enough.
     eventually(lambda: path.stat().st_mtime_ns > before)
     return path.stat().st_mtime_ns
+
+
+def _gone(path: Path) -> None:
+    # Wait until it is, as somebody who also looks at its directory.
+    eventually(lambda: path.parent.stat() and not path.exists(), seconds=_GRACE)
 
 
 def test_files_are_written_renamed_and_deleted(there: Path, here: Path) -> None:
@@ -202,10 +211,7 @@ def test_what_others_delete_is_gone_after_its_directory_has_changed(there: Path,
     # Ganesha lists it as long as the directory is the same.
     assert (here / "p").exists()
     _grows(here, before)
-    end = time.monotonic() + _GRACE
-    while here.stat() and (here / "p").exists():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    _gone(here / "p")
     os.close(root)
 
 
@@ -257,6 +263,61 @@ def test_a_rename_to_a_name_that_others_have_deleted(there: Path, here: Path) ->
     time.sleep(_LATER)
     (here / "a").rename(here / "b")
     assert _names(there) == ["b"]
+
+
+def test_what_is_open_is_not_what_has_its_name_now(there: Path, here: Path) -> None:
+    (there / "p").write_text("old")
+    with (here / "p").open() as file:
+        assert file.read() == "old"
+        (there / "new").write_text("longer")
+        (there / "new").rename(there / "p")
+        time.sleep(_LATER)
+        assert os.fstat(file.fileno()).st_size == len("longer")
+        assert (here / "p").read_text() == "longer"
+        (there / "p").unlink()
+        _gone(here / "p")
+        # It is still open.
+        file.seek(0)
+        assert file.read(3) == "old"
+
+
+def test_two_changes_of_a_file_in_one_second_are_two(here: Path) -> None:
+    (here / "f").write_text("1")
+    before = (here / "f").stat()
+    (here / "f").write_text("2")
+    os.utime(here / "f", ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = (here / "f").stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert after.st_ctime_ns != before.st_ctime_ns
+
+
+def test_one_file_of_two_names_has_one_length(here: Path) -> None:
+    (here / "p").write_text("a")
+    os.link(here / "p", here / "q")
+    assert (here / "q").stat().st_size == 1
+    with (here / "p").open("a") as file:
+        file.write("b")
+    time.sleep(_KERNEL)
+    assert (here / "q").stat().st_size == 2
+
+
+def test_what_others_have_deleted_can_be_made_again(there: Path, here: Path) -> None:
+    for name in ("file", "directory"):
+        (here / name).mkdir()
+        (here / name / "x").touch()
+    shutil.rmtree(there / "file")
+    shutil.rmtree(there / "directory")
+    # They linger, for who lists.
+    shutil.rmtree(here / "file", ignore_errors=True)
+    with contextlib.suppress(OSError):
+        (here / "file").rmdir()
+    (here / "file").write_text("made")
+    assert (there / "file").read_text() == "made"
+    with contextlib.suppress(OSError):
+        (here / "directory").rmdir()
+    (here / "directory").mkdir()
+    assert not (here / "directory/x").exists()
+    assert _names(here / "directory") == []
 
 
 def test_a_directory_is_listed_whole_while_it_changes(there: Path, here: Path) -> None:

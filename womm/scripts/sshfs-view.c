@@ -1,7 +1,7 @@
 /*
  * sshfs-view.so: what sshfs knows of the user's files, and for how long. LD_PRELOAD puts it between sshfs and libfuse; sshfs
- * runs with dir_cache=no then, and the kernel with attr_timeout=0 and entry_timeout=0: this is the one place where anything
- * ages. Built where the NFS server's image is (Dockerfile.nfs).
+ * runs with dir_cache=no then, and the kernel keeps next to nothing (attr_timeout, entry_timeout): this is the one place where
+ * anything ages. Built where the NFS server's image is (Dockerfile.nfs).
  *
  * Why sshfs's own cache won't do behind nfs-ganesha:
  * - sshfs up to 3.7.6 ends by an assertion when a directory is read from an offset (libfuse/sshfs #379), and ganesha does that
@@ -38,15 +38,13 @@
 enum { FEW = 3, MANY = 1000 };
 /* Buckets of the table; nodes at which those that have aged are thrown away. */
 enum { BUCKETS = 1 << 16, CROWD = 200000 };
-/* Milliseconds in which a directory may change again without its time's changing; seconds after which that is certainly over,
- * whoever's clock is wrong. */
-enum { TICK = 1000, LONG_AGO = 86400 };
-/* Milliseconds that an answer of ganesha's about a directory may take. */
-enum { GRACE = 1000 };
+/* Times are microseconds. How long a directory may change again without its time's changing; how long an answer of ganesha's about
+ * one may take; for how long it is given each entry to ask for. */
+enum { TICK = 1000000, GRACE = 1000000, EACH = 500 };
+/* Seconds after which a directory's time is certainly over, whoever's clock is wrong. */
+enum { LONG_AGO = 86400 };
 /* A time that no directory has: it will have another one when it is looked at. */
 #define NEVER ((time_t) -1)
-/* Entries for which ganesha is given a millisecond to ask for them all. */
-enum { PER_MS = 2 };
 
 /* A directory's names, by offset. Whoever holds one counts. */
 struct listing {
@@ -70,6 +68,9 @@ struct node {
     int64_t missed;           /* when it was first found not to be there since */
     int64_t changed;          /* when something was last done to it from here */
     int changing;             /* how many are doing so */
+    long version;             /* of a file; another one after each time */
+    bool linked;              /* it has another name that we have made */
+    int64_t born;             /* of a directory: when we have made it */
     bool removed;             /* we have, since */
     bool refused;             /* it could not be opened for reading, the last time */
     bool kept;                /* somebody may be about to use this node */
@@ -103,7 +104,7 @@ struct file {
 };
 
 static struct fuse_operations real;
-static int64_t hold = 1000;
+static int64_t hold = 1000000;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t read_out = PTHREAD_COND_INITIALIZER;
 static struct node *table[BUCKETS];
@@ -111,12 +112,12 @@ static size_t nodes;
 /* What was asked for until then counts no more. */
 static int64_t forgotten;
 
-/* now: milliseconds since some moment; never 0. */
+/* now: microseconds since some moment; never 0. */
 static int64_t now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000 + 1;
+    return (int64_t) t.tv_sec * 1000000 + t.tv_nsec / 1000 + 1;
 }
 
 /* hash TEXT: FNV-1a, of LENGTH bytes. */
@@ -195,7 +196,8 @@ static void tidy(void)
         return;
     for (size_t bucket = 0; bucket < BUCKETS; bucket++) {
         for (struct node **link = &table[bucket], *node = *link; node; node = *link) {
-            if (counts(node) || node->changing || node->known || node->kept || now() - node->changed <= hold) {
+            bool used = node->changing || node->known || node->kept || node->linked;
+            if (used || counts(node) || now() - node->changed <= hold) {
                 link = &node->next;
                 continue;
             }
@@ -235,12 +237,18 @@ static void show(struct node *node)
     node->grown = now();
 }
 
-/* due NODE: whether it may be shown that others have changed it. Who lists it has ganesha ask for all its entries again; while
+/* due_at NODE: when it may be shown that others have changed it. Who lists it has ganesha ask for all its entries again; while
  * it changes all the time, he shall come to an end. */
+static int64_t due_at(const struct node *node)
+{
+    int64_t pace = node->listing ? (int64_t) node->listing->count * EACH : 0;
+    return node->due ? node->due + (pace > hold ? pace : hold) : 0;
+}
+
+/* due NODE: whether that is now. It is taken to be done. */
 static bool due(struct node *node)
 {
-    int64_t pace = node->listing ? (int64_t) node->listing->count / PER_MS : 0;
-    if (node->due && now() - node->due < (pace > hold ? pace : hold))
+    if (now() < due_at(node))
         return false;
     node->due = now();
     return true;
@@ -252,7 +260,8 @@ static void tell_directory(struct node *node)
     time_t found = node->st.st_mtim.tv_sec;
     if (!node->known) {
         node->known = true;
-        node->time = found;
+        /* Set from here, or known by another path before: that it was to grow is not known any more. Once more, then. */
+        node->time = node->listing || forgotten ? NEVER : found;
         node->time_seen = now();
         node->shown = (struct timespec) { .tv_sec = found };
     } else if (node->time != found && due(node)) {
@@ -268,6 +277,9 @@ static void tell_directory(struct node *node)
         show(node);
     }
     node->st.st_mtim = node->st.st_ctim = node->shown;
+    /* What could not be shown yet is to be, as soon as it may. */
+    if (node->time != found && node->at > due_at(node) - hold)
+        node->at = due_at(node) - hold;
 }
 
 /* learn NODE ST ASKED: when it was asked at ASKED it had the attributes ST; NULL: it was not there. Unless that is not true
@@ -284,15 +296,20 @@ static void learn(struct node *node, const struct stat *st, int64_t asked)
     node->missed = 0;
     node->removed = false;
     node->st = *st;
+    /* Two changes within a second differ in this alone. */
     if (S_ISDIR(st->st_mode))
         tell_directory(node);
+    else
+        node->st.st_ctim.tv_nsec = node->version;
 }
 
 /* lingers NODE PARENT: whether it is still said to be there when others have taken it away. As long as its directory's time has
  * not grown, ganesha lists it; that it is not there would be the end of the listing, for whoever asked for it. */
 static bool lingers(struct node *node, struct node *parent)
 {
-    if (!node || !node->there || node->removed || !parent || !parent->known || node->seen <= forgotten)
+    if (!node || !node->there || node->removed || !parent || !parent->known)
+        return false;
+    if (node->seen <= forgotten || node->seen <= parent->born)
         return false;
     if (!node->missed)
         node->missed = now();
@@ -347,16 +364,23 @@ static bool same(const struct listing *one, const struct listing *other)
 /* touched PATH LENGTH BEGINS: something is done to it from here, or was; its NAMES change. With `lock` held. */
 static void touched(const char *path, size_t length, bool begins, bool names)
 {
+    static long versions;
     struct node *node = length ? have(path, length) : NULL;
     if (!node)
         return;
     if (begins)
         node->removed = false;
-    node->changing += begins ? 1 : -1;
+    if (begins || node->changing)
+        node->changing += begins ? 1 : -1;
     node->changed = now();
     node->at = node->listed = 0;
+    if (begins)
+        return;
+    node->version = ++versions % 1000000000;
+    if (node->linked)
+        forgotten = now();
     /* Whoever has made a name sees it at once. */
-    if (names && !begins && node->known)
+    if (names && node->known)
         show(node);
 }
 
@@ -400,6 +424,7 @@ struct filling {
     const char *path;
     int64_t asked;
     struct listing *listing;
+    bool failed;              /* there was no memory */
 };
 
 /* join TO DIRECTORY NAME: have TO be the path of NAME in DIRECTORY; returns its length. TO has room for both and two more. */
@@ -426,13 +451,13 @@ static int fill(void *to, const char *name, const struct stat *st, off_t offset,
         size_t room = listing->room ? 2 * listing->room : 64;
         void *more = realloc(listing->entries, room * sizeof *listing->entries);
         if (!more)
-            return 1;
+            return filling->failed = true;
         listing->entries = more;
         listing->room = room;
     }
     struct entry *entry = &listing->entries[listing->count];
     if (!(entry->name = strdup(name)))
-        return 1;
+        return filling->failed = true;
     entry->offset = offset_of(name);
     entry->mode = st ? st->st_mode : 0;
     listing->count++;
@@ -493,8 +518,11 @@ static int read_names(const char *path, struct listing **listing)
     if (node)
         node->reading = true;
     pthread_mutex_unlock(&lock);
-    struct filling filling = { path, now(), calloc(1, sizeof(struct listing)) };
+    struct filling filling = { path, now(), calloc(1, sizeof(struct listing)), false };
     int result = filling.listing ? ask_names(path, &filling) : -ENOMEM;
+    /* sshfs would go on without the name. */
+    if (filling.failed)
+        result = -ENOMEM;
     if (!result)
         sort(filling.listing);
     pthread_mutex_lock(&lock);
@@ -544,8 +572,11 @@ static int found(const struct node *node, struct stat *st)
 static bool answer(const char *path, struct stat *st, int *result)
 {
     struct node *parent = parent_of(path), *node = find(path, strlen(path));
-    if (!counts(node)) {
-        if ((node && node->changing) || !lists(parent) || names(parent->listing, strrchr(path, '/') + 1))
+    if (!counts(node) || (parent && node->at <= parent->born)) {
+        if (!lists(parent) || names(parent->listing, strrchr(path, '/') + 1))
+            return false;
+        /* It says nothing of what was seen or done since it was asked for. */
+        if (node && (node->changing || node->changed >= parent->listed || node->seen > parent->listed))
             return false;
         if (!lingers(node, parent)) {
             *result = -ENOENT;
@@ -601,11 +632,14 @@ static int view_getattr(const char *path, struct stat *st, struct fuse_file_info
         }
     }
     pthread_mutex_unlock(&lock);
-    if (known)
-        return result;
     int64_t asked = now();
-    result = real.getattr(path, st, inner(fi));
-    if (result && result != -ENOENT)
+    if (!known)
+        result = real.getattr(path, st, NULL);
+    struct fuse_file_info *open = inner(fi);
+    /* What is open, and has no name any more, is not what PATH is. */
+    if (result == -ENOENT && open)
+        return real.getattr(path, st, open);
+    if (known || (result && result != -ENOENT))
         return result;
     pthread_mutex_lock(&lock);
     struct node *parent = parent_of(path), *node = have(path, strlen(path));
@@ -615,6 +649,8 @@ static int view_getattr(const char *path, struct stat *st, struct fuse_file_info
         learn(node, result ? NULL : st, asked);
         if (!result && node && node->known && S_ISDIR(st->st_mode))
             st->st_mtim = st->st_ctim = node->shown;
+        else if (!result && node && !S_ISDIR(st->st_mode))
+            st->st_ctim.tv_nsec = node->version;
     }
     tidy();
     pthread_mutex_unlock(&lock);
@@ -721,7 +757,11 @@ static int open_there(const char *path, struct file *file, const struct fuse_fil
         file->real = there;
         file->open = true;
     }
-    return result;
+    if (result != -ENOENT)
+        return result;
+    /* It was said to be there: who wants to make it looks once more. */
+    removed(path);
+    return -ESTALE;
 }
 
 /* refused PATH: whether it could not be opened, the last time. */
@@ -752,7 +792,9 @@ static int view_open(const char *path, struct fuse_file_info *fi)
         }
         *fi = file->real;
     } else {
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 11)
         fi->noflush = 1;
+#endif
     }
     fi->fh = (uintptr_t) file;
     return 0;
@@ -783,9 +825,6 @@ static int view_read(const char *path, char *to, size_t size, off_t offset, stru
     pthread_mutex_lock(&file->lock);
     int result = file->open ? 0 : open_there(path, file, fi);
     pthread_mutex_unlock(&file->lock);
-    /* It was there when it was opened. */
-    if (result == -ENOENT)
-        result = -ESTALE;
     return result ? result : real.read(path, to, size, offset, &file->real);
 }
 
@@ -851,7 +890,16 @@ static int view_mknod(const char *path, mode_t mode, dev_t device)
 
 static int view_mkdir(const char *path, mode_t mode)
 {
-    changing(touch_name, path, real.mkdir(path, mode));
+    touch_name(path, true);
+    int result = real.mkdir(path, mode);
+    touch_name(path, false);
+    pthread_mutex_lock(&lock);
+    struct node *node = result ? NULL : have(path, strlen(path));
+    /* Nothing that was in an earlier one is in it. */
+    if (node)
+        node->born = now();
+    pthread_mutex_unlock(&lock);
+    return result;
 }
 
 static int view_symlink(const char *to, const char *path)
@@ -863,7 +911,7 @@ static int view_unlink(const char *path)
 {
     touch_name(path, true);
     int result = real.unlink(path);
-    if (!result)
+    if (!result || result == -ENOENT)
         removed(path);
     touch_name(path, false);
     return result;
@@ -873,7 +921,7 @@ static int view_rmdir(const char *path)
 {
     touch_name(path, true);
     int result = real.rmdir(path);
-    if (!result)
+    if (!result || result == -ENOENT)
         removed(path);
     touch_name(path, false);
     return result;
@@ -886,15 +934,30 @@ static int view_link(const char *from, const char *to)
     int result = real.link(from, to);
     touch_name(to, false);
     touch(from, false);
+    if (!result) {
+        pthread_mutex_lock(&lock);
+        struct node *one = have(from, strlen(from)), *other = have(to, strlen(to));
+        if (one && other)
+            one->linked = other->linked = true;
+        pthread_mutex_unlock(&lock);
+    }
     return result;
+}
+
+/* is_file PATH: whether that is no directory; asked for if it isn't known. */
+static bool is_file(const char *path)
+{
+    struct stat st;
+    pthread_mutex_lock(&lock);
+    struct node *node = find(path, strlen(path));
+    bool known = counts(node) && !found(node, &st);
+    pthread_mutex_unlock(&lock);
+    return (known || !real.getattr(path, &st, NULL)) && !S_ISDIR(st.st_mode);
 }
 
 static int view_rename(const char *from, const char *to, unsigned int flags)
 {
-    pthread_mutex_lock(&lock);
-    struct node *node = find(from, strlen(from));
-    bool file = counts(node) && node->there && !S_ISDIR(node->st.st_mode);
-    pthread_mutex_unlock(&lock);
+    bool file = is_file(from);
     touch_name(from, true);
     touch_name(to, true);
     int result = real.rename(from, to, flags);
@@ -902,12 +965,14 @@ static int view_rename(const char *from, const char *to, unsigned int flags)
         removed(from);
     touch_name(to, false);
     touch_name(from, false);
-    if (!file) {
-        /* All that was below it is elsewhere. */
-        pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&lock);
+    struct node *one = find(from, strlen(from)), *other = find(to, strlen(to));
+    if (!result && one && other)
+        other->linked |= one->linked;
+    /* All that was below it is elsewhere. */
+    if (!result && !file)
         forgotten = now();
-        pthread_mutex_unlock(&lock);
-    }
+    pthread_mutex_unlock(&lock);
     return result;
 }
 
@@ -925,10 +990,12 @@ static const struct fuse_operations *viewed(const struct fuse_operations *op, si
 {
     static struct fuse_operations view;
     const char *age = getenv("WOMM_VIEW_MS");
+    if (op == &view)
+        return op;
     if (age && !strcmp(age, "proof"))
         _exit(puts("sshfs-view") < 0 || fflush(stdout));
     if (age)
-        hold = atoll(age);
+        hold = atoll(age) * 1000;
     memcpy(&real, op, size < sizeof real ? size : sizeof real);
     view = real;
     view.init = view_init;
@@ -975,6 +1042,8 @@ static void forget_multi(fuse_req_t request, size_t count, struct fuse_forget_da
 static const struct fuse_lowlevel_ops *keeping(const struct fuse_lowlevel_ops *op, size_t size)
 {
     static struct fuse_lowlevel_ops kept;
+    if (op == &kept)
+        return op;
     memcpy(&kept, op, size < sizeof kept ? size : sizeof kept);
     kept.forget = forget;
     kept.forget_multi = forget_multi;
