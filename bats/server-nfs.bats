@@ -109,6 +109,18 @@ nfs() {
   [[ -z $(ls "$NFS_ROOT/live") ]]
 }
 
+@test "server-nfs: who holds a task again has the same export, even if the snapshot is gone" {
+  echo 1 >file
+  nfs publish task key "$ONE" "$(id -u)" "$(id -g)"
+  run nfs hold task key "$ONE" "$(id -u)" "$(id -g)" </dev/null
+  [[ $status -eq 0 && $output == *'womm-nfs: ready 0 0 same' ]]
+  cd /
+  rm -rf "$WOMM_ROOT/shares/key/task"
+  run nfs hold task key "$ONE" "$(id -u)" "$(id -g)" </dev/null
+  [[ $status -eq 0 && $output == *'womm-nfs: ready 0 0 same' ]]
+  nfs close task
+}
+
 @test "server-nfs: a snapshot that is not there is told" {
   run -3 nfs publish other key "$ONE" 1 1
   [[ $output == 'server-nfs: there is no snapshot of task other' ]]
