@@ -145,6 +145,24 @@ pacman|perl|python|python-psutil
 TABLE
 }
 
+@test "install-tool: a compiler is more than one package, and libfuse is its headers" {
+  local manager wanted
+  while IFS='|' read -r manager wanted; do
+    rm -f "${BED:?}"/bin/* "$BED/noted"
+    note rm
+    note "$manager"
+    HEADERS=$BED run -1 install cc libfuse
+    [[ $(grep -E ' (install|add|-Sy) ' "$BED/noted") == *" $wanted" ]]
+    [[ $output == *'no cc'*'--no-nfs' ]]
+  done <<'TABLE'
+apt-get|gcc libc6-dev libfuse3-dev
+apk|gcc musl-dev fuse3-dev
+dnf|gcc glibc-devel fuse3-devel
+zypper|gcc glibc-devel fuse3-devel
+pacman|gcc fuse3
+TABLE
+}
+
 @test "install-tool: apt's lists are fetched before, and removed after" {
   installing apt-get rsync
   run install rsync

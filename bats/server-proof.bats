@@ -86,6 +86,19 @@ proof() {
   [[ $status -eq 0 && -z $output ]]
 }
 
+@test "server-proof: sshfs has to call libfuse by the names that the view of it knows" {
+  ln -s "$(type -P grep)" "$BED/bin/grep"
+  # The library is a stand-in, too.
+  stand_in sshfs '[ "$WOMM_VIEW_MS" = proof ] && [ "$LD_PRELOAD" ] && cat "$BED/said"'
+  ln -s "$(type -P cat)" "$BED/bin/cat"
+  echo sshfs-view >"$BED/said"
+  run proof sshfs-view
+  [[ $status -eq 0 ]]
+  : >"$BED/said"
+  run -1 proof sshfs-view
+  [[ ${lines[-1]} == *'leave NFS out: --no-nfs' ]]
+}
+
 @test "server-proof: an unknown name is an error" {
   run -2 proof docker
 }
