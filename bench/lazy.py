@@ -40,7 +40,7 @@ _ENTRIES, _SMALL, _SMALL_BYTES, _TEAM = 2000, 100, 10_000, 10
 _SCRIPT = "lazy-job.pl"
 # Seconds between two looks at what a job has made, and that it may take at most.
 _GLANCE, _LONG = 0.005, 900.0
-_TOLD = re.compile(r"a round trip takes (\d+) ms\); what changes here is seen there within (\d+) s")
+_TOLD = re.compile(r"a round trip takes (\d+) ms\); what is known of a file there counts for (\d+) s")
 
 
 @dataclass(frozen=True)
