@@ -19,9 +19,13 @@ teardown() {
 # cut_push: begin to push $HERE as the share of task $1 with key `key`, and have all of it killed in the middle.
 cut_push() {
   head -c 300000 /dev/urandom >"$HERE/cut"
+  # Not head: it may keep what it has read until there is more, and rsync's greeting is short.
   # shellcheck disable=SC2016 # the program's variables
-  program server-shell 'shift; head -c 100000 | as_user sh -c "$*"'
-  run ! push "$HERE" "$1" key
+  program server-shell 'shift
+    perl -e "while (\$n < 100000 and \$got = sysread STDIN, \$b, 4096) { syswrite STDOUT, \$b; \$n += \$got }" |
+      as_user sh -c "$*"'
+  # Nothing is removed yet: whose tree it goes on with can be seen.
+  run ! push "$HERE" "$1" key --delete-after
   # shellcheck disable=SC2016 # the program's variables
   program server-shell 'shift; as_user sh -c "$*"'
 }
