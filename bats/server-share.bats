@@ -331,6 +331,34 @@ watch_rm() {
   [[ $(readlink "$WOMM_ROOT/shares/key/newest") == base ]]
 }
 
+# half_sent: whether a push is bringing the file `large` into the directory $1, not by the name $HALF; $HALF is its name then.
+half_sent() {
+  local found
+  found=$(find "$1" -name '.large.??????' ! -path "${HALF-}" -print -quit)
+  [[ -n $found ]] && HALF=$found
+}
+
+@test "server-share: what is closed while a second try without the other lock still fills it is not taken over" {
+  local key=$WOMM_ROOT/shares/key first second
+  echo 1 >"$HERE/file"
+  publish "$HERE" taska key
+  share close taska key
+  [[ -e $key/.alone ]]
+  head -c 300000 /dev/urandom >"$HERE/large"
+  push "$HERE" taskb key --bwlimit=60 3>&- &
+  first=$!
+  eventually half_sent "$key/taskb"
+  WOMM_PATIENCE=1 push "$HERE" taskb key --bwlimit=20 3>&- &
+  second=$!
+  eventually half_sent "$key/taskb"
+  # The second one's --delete has removed its half.
+  wait "$first" || true
+  share close taskb key
+  kill -0 "$second"
+  [[ -d $key/base && ! -e $key/.alone ]]
+  wait "$second" || true
+}
+
 @test "server-share: arguments that rsync sends by its own protocol arrive, too" {
   echo 1 >"$HERE/file"
   publish "$HERE" taska key
