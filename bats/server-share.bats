@@ -19,9 +19,13 @@ teardown() {
 # cut_push: begin to push $HERE as the share of task $1 with key `key`, and have all of it killed in the middle.
 cut_push() {
   head -c 300000 /dev/urandom >"$HERE/cut"
+  # Not head: it may keep what it has read until there is more, and rsync's greeting is short.
   # shellcheck disable=SC2016 # the program's variables
-  program server-shell 'shift; head -c 100000 | as_user sh -c "$*"'
-  run ! push "$HERE" "$1" key
+  program server-shell 'shift
+    perl -e "while (\$n < 100000 and \$got = sysread STDIN, \$b, 4096) { syswrite STDOUT, \$b; \$n += \$got }" |
+      as_user sh -c "$*"'
+  # Nothing is removed yet: whose tree it goes on with can be seen.
+  run ! push "$HERE" "$1" key --delete-after
   # shellcheck disable=SC2016 # the program's variables
   program server-shell 'shift; as_user sh -c "$*"'
 }
@@ -281,6 +285,80 @@ cut_push() {
   diff <(listing "$HERE") <(listing "$PLACE")
 }
 
+# watch_rm: have every `rm -rf` of server-share tell, in $WOMM_ROOT/rm, whether `.lock` of key `key` is free, and the name. For
+# those with $BED/bin in their PATH.
+watch_rm() {
+  # shellcheck disable=SC2016 # the program's variables
+  program rm 'if [[ $1 == -rf ]]; then
+      held=held && if flock -n "$WOMM_ROOT/shares/key/.lock" true; then held=free; fi
+      echo "$held ${@: -1}" >>"$WOMM_ROOT/rm"
+    fi
+    exec /bin/rm "$@"'
+}
+
+@test "server-share: nobody waits while a snapshot is removed" {
+  local key=$WOMM_ROOT/shares/key task
+  echo 1 >"$HERE/file"
+  for task in taska taskb taskc; do publish "$HERE" "$task" key; done
+  share close taskc key
+  publish "$HERE" taskd key
+  watch_rm
+  # It is not the newest; and that is, and there is a base.
+  PATH=$BED/bin:$PATH share close taska key
+  PATH=$BED/bin:$PATH share close taskd key
+  [[ $(<"$WOMM_ROOT/rm") == "free $key/.gone.taska"$'\n'"free $key/.gone.taskd" ]]
+  # What a close that was cut has left.
+  as_user mkdir "$key/.gone.taska"
+  share close taska key
+  [[ ! -e $key/.gone.taska ]]
+}
+
+@test "server-share: what filled the disk has lost its name before it is removed" {
+  head -c 300000 /dev/urandom >"$HERE/large"
+  # shellcheck disable=SC2016 # the program's variables
+  program server-shell 'shift; trap "" XFSZ; ulimit -f 100; as_user sh -c "$*"'
+  watch_rm
+  PATH=$BED/bin:$PATH run -11 push "$HERE" taska key
+  [[ $(<"$WOMM_ROOT/rm") == "free $WOMM_ROOT/shares/key/.gone.taska" ]]
+}
+
+@test "server-share: a push that ends after its close does not become the newest" {
+  head -c 300000 /dev/urandom >"$HERE/large"
+  push "$HERE" taska key --bwlimit=100 3>&- &
+  eventually test -d "$WOMM_ROOT/shares/key/taska"
+  share close taska key
+  wait $! || true
+  [[ $(readlink "$WOMM_ROOT/shares/key/newest") == base ]]
+}
+
+# half_sent: whether a push is bringing the file `large` into the directory $1, not by the name $HALF; $HALF is its name then.
+half_sent() {
+  local found
+  found=$(find "$1" -name '.large.??????' ! -path "${HALF-}" -print -quit)
+  [[ -n $found ]] && HALF=$found
+}
+
+@test "server-share: what is closed while a second try without the other lock still fills it is not taken over" {
+  local key=$WOMM_ROOT/shares/key first second
+  echo 1 >"$HERE/file"
+  publish "$HERE" taska key
+  share close taska key
+  [[ -e $key/.alone ]]
+  head -c 300000 /dev/urandom >"$HERE/large"
+  push "$HERE" taskb key --bwlimit=60 3>&- &
+  first=$!
+  eventually half_sent "$key/taskb"
+  WOMM_PATIENCE=1 push "$HERE" taskb key --bwlimit=20 3>&- &
+  second=$!
+  eventually half_sent "$key/taskb"
+  # The second one's --delete has removed its half.
+  wait "$first" || true
+  share close taskb key
+  kill -0 "$second"
+  [[ -d $key/base && ! -e $key/.alone ]]
+  wait "$second" || true
+}
+
 @test "server-share: arguments that rsync sends by its own protocol arrive, too" {
   echo 1 >"$HERE/file"
   publish "$HERE" taska key
@@ -348,5 +426,7 @@ cut_push() {
   run -2 share ready taska
   [[ $output == 'usage: server-share '* ]]
   run -2 share fill taska key file
+  [[ $output == 'usage: server-share '* ]]
+  run -2 share fill taska key
   [[ $output == 'usage: server-share '* ]]
 }

@@ -26,6 +26,10 @@ STALLED = "shift; \"$@\" & p=$!; kill -STOP $p; trap 'kill -KILL $p' EXIT; trap 
 PASS = "while ($n < 300000 and $got = sysread STDIN, $b, 4096) { syswrite STDOUT, $b; $n += $got }"
 CUT = f"shift; perl -e '{PASS}' | \"$@\""
 
+#: One that has passed 300 kB when it removes the file put for %s. rsync may end before its stdin does.
+REST = "while ($got = sysread STDIN, $b, 4096) { syswrite STDOUT, $b }"
+REMOVES = f"shift; \"$@\" < <(perl -e '{PASS} unlink q(%s); {REST}')"
+
 
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
@@ -79,6 +83,25 @@ def test_a_transfer_that_stalls_or_is_cut_is_tried_once_more(
     assert calls(hermetic) == 2
     assert contents(tmp_path / "there") == contents(here)
     assert capfd.readouterr().err.startswith("womm: the copy was cut, and is tried once more (rsync failed: ")
+
+
+def test_of_a_file_that_vanishes_nothing_older_is_left_there(
+    hermetic: Hermetic, here: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "there" / "sub" / "9"
+    old.parent.mkdir(parents=True)
+    old.write_text("of the last run")
+    # It is listed by then, and its turn comes after the large file's.
+    send(here, tmp_path / "there", ssh(hermetic, REMOVES % (here / "sub" / "9"), NEAR))
+    assert not (here / "sub" / "9").exists()
+    assert contents(tmp_path / "there") == contents(here)
+    assert calls(hermetic) == 2
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_vanishes_again_is_not_waited_for(hermetic: Hermetic, here: Path, tmp_path: Path) -> None:
+    send(here, tmp_path / "there", ssh(hermetic, 'shift; "$@"; exit 24'))
+    assert calls(hermetic) == 2
 
 
 def test_a_transfer_that_stalls_twice_ends_with_an_error(

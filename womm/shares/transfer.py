@@ -74,7 +74,8 @@ def send(
     *,
     silence: int = SILENCE,
 ) -> None:
-    """Run rsync, whose options and operands are `argv`, in `directory`; once more if it is cut.
+    """Run rsync, whose options and operands are `argv`, in `directory`; once more if it is cut,
+    or if something vanishes meanwhile.
 
     Raises CommandFailed.
     """
@@ -92,8 +93,11 @@ def send(
             done = listen(whole, hear, cwd=directory, env=env)
         finally:
             output.status("")
-        if done.status in (0, VANISHED):
+        if done.status == 0 or (done.status == VANISHED and not again):
             return
+        if done.status == VANISHED:
+            # Of what has gone, an earlier push's file may lie there yet: the second look takes it away.
+            continue
         failure = CommandFailed(whole, done.status, done.stdout, done.stderr)
         if not again or not (done.status in _CUT or done.status > _SIGNALLED):
             raise failure
