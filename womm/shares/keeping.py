@@ -41,8 +41,11 @@ class Jobs(Protocol):
     def doubt(self) -> None:
         """Hold them back: jobs may have failed only because the share was gone."""
 
-    def settle(self, good: bool) -> None:
-        """It is there, and the ends count; or the pods are replaced."""
+    def condemn(self, pods: frozenset[str]) -> None:
+        """These are being deleted: no end that has not been told yet counts there, whatever is settled."""
+
+    def settle(self) -> None:
+        """Ends count again."""
 
 
 @dataclass(frozen=True)
@@ -158,12 +161,13 @@ class Keeping(threading.Thread):
             return
         directory = self._export.nfs.directory
         if self._view.same:
-            self._jobs.settle(good=True)
+            self._jobs.settle()
             progress(f"womm: {directory} is within the pods' reach again")
             return
         warn(f"{directory} is served anew: its pods are replaced, and their jobs run again")
+        self._jobs.condemn(self._export.replace_pods())
         # Pods that stay though they should go must not keep their jobs for ever.
-        self._jobs.settle(good=not self._export.replace_pods())
+        self._jobs.settle()
 
 
 def _gist(said: Sequence[str]) -> str:
