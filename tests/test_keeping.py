@@ -173,7 +173,7 @@ def test_a_way_that_ends_is_begun_again_and_another_export_takes_other_pods(
     assert ("is within the pods' reach again" in err) == (said == SAME)
     assert calls(tmp_path) == list(deleted)
     # Ends that were told meanwhile count if it is the same, and in pods that stay.
-    assert jobs.heard == ["doubt", *["condemn pod-1 pod-2"] * len(deleted), "settle"]
+    assert jobs.heard == ["doubt", *["doubt", "condemn pod-1 pod-2"] * len(deleted), "settle"]
 
 
 @pytest.mark.parametrize(
@@ -190,9 +190,94 @@ def test_of_pods_that_can_not_be_replaced_those_that_go_are_lost_and_the_others_
     kept.start()
     kept.wait()
     first.kill()
-    until(lambda: jobs.heard == ["doubt", "condemn pod-1", "settle"])
+    until(lambda: jobs.heard == ["doubt", "doubt", "condemn pod-1", "settle"])
     kept.stop()
     assert f"the task's pods can't be replaced: {why}" in capfd.readouterr().err
+
+
+def test_where_no_pod_can_be_replaced_at_all_the_share_is_kept_up_all_the_same(
+    export: Export, hermetic: Hermetic, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first, second, jobs = Way(NEW), Way(NEW), Jobs()
+    dial, asked = dialled(first, second, Way(SAME))
+    kept = Keeping(export, jobs, dial)
+    kept.start()
+    kept.wait()
+    hermetic.only("sh")
+    first.kill()
+    until(lambda: jobs.heard == ["doubt", "doubt", "condemn ", "settle"])
+    second.kill()
+    until(lambda: jobs.heard[4:] == ["doubt", "settle"])
+    kept.stop()
+    assert asked == [False, True, True]
+    assert "the task's pods can't be replaced: kubectl is not installed" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("said", [SAME, NEW])
+def test_where_the_share_does_not_come_back_ends_count_after_a_time_until_it_does(
+    export: Export, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], said: str
+) -> None:
+    monkeypatch.setattr(keeping, "_HELD", 0.2)
+    there = threading.Event()
+    first, jobs = Way(NEW), Jobs()
+    ways = [first]
+
+    def dial(_again: bool) -> Way:
+        if ways:
+            return ways.pop()
+        if there.is_set():
+            return Way(said)
+        raise WommError("there is no server", "none")
+
+    kept = Keeping(export, jobs, dial)
+    kept.start()
+    kept.wait()
+    first.kill()
+    until(lambda: jobs.heard == ["doubt", "settle"])
+    # Now it takes as long as it takes to have pods replaced.
+    monkeypatch.setattr(keeping, "_HELD", 60.0)
+    there.set()
+    back = "served anew" if said == NEW else "within the pods' reach again"
+    heard = [""]
+
+    def is_back() -> bool:
+        heard[0] += capfd.readouterr().err
+        return back in heard[0]
+
+    until(is_back)
+    kept.stop()
+    assert jobs.heard[2:] == (["doubt", "condemn ", "settle"] if said == NEW else [])
+    warning = "womm: /home/ann/work does not come back (there is no server): jobs' ends count again"
+    assert heard[0].count(warning) == 1
+
+
+def test_a_way_that_neither_ends_nor_is_ready_holds_no_end_back_for_ever(
+    export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "_HELD", 0.1)
+    first, jobs = Way(NEW), Jobs()
+    kept = Keeping(export, jobs, dialled(first, Way())[0])
+    kept.start()
+    kept.wait()
+    first.kill()
+    until(lambda: jobs.heard == ["doubt", "settle"])
+    kept.stop()
+    assert jobs.heard == ["doubt", "settle"]
+
+
+def test_a_bug_that_ends_the_keeping_holds_no_end_back(
+    export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bugs: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", bugs.append)
+    first, jobs = Way(NEW), Jobs()
+    kept = Keeping(export, jobs, dialled(first, Way(f"{NEW} more"))[0])
+    kept.start()
+    kept.wait()
+    first.kill()
+    until(lambda: jobs.heard == ["doubt", "settle"])
+    kept.stop()
+    assert len(bugs) == 1
 
 
 def test_when_the_task_is_over_its_end_is_no_news(

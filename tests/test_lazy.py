@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Hermetic
+from conftest import Hermetic, eventually
 
 from womm.kubectl import Kube
 from womm.link import Link
@@ -88,6 +88,8 @@ def dialled(links: Links, tmp_path: Path, answer: str) -> Way:
     (tmp_path / "answer").write_text(f"{answer}\n")
     way = links.dial(True)
     assert next(way.lines()) == answer
+    # The server may be quicker than the container.
+    eventually(lambda: (tmp_path / "pid").exists() and said(tmp_path, "pid"))
     return way
 
 

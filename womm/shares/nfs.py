@@ -80,7 +80,11 @@ class Export:
         """
         how = f"--timeout={_DELETION:.0f}s" if wait else "--wait=false"
         argv = self.kube.argv("delete", "pods", "-l", f"womm.dev/task={self.task}", how, "-o", "name")
-        done = attempt(argv, detached=True, patience=2 * _DELETION)
+        try:
+            done = attempt(argv, detached=True, patience=2 * _DELETION)
+        except WommError as error:
+            warn(f"the task's pods can't be replaced: {error}")
+            return frozenset()
         if done.status != 0:
             warn(f"the task's pods can't be replaced: {done.complaint}")
         # One that begins meanwhile is good, and stays.
