@@ -765,6 +765,39 @@ def test_a_job_that_ended_while_its_share_was_gone_runs_again_with_other_pods(wo
         assert (login.wait(PATIENCE), content(out), content(err)) == (0, b"good\n", b"")
 
 
+def held(world: World, pod: str) -> int:
+    """How many ends of a pod's jobs are held back."""
+    assert world.hub._core is not None
+    return len(world.hub._core._channels[pod]._jobs._held or {})
+
+
+@pytest.mark.parametrize("rules", [Rules(rerun="--no-rerun"), Rules(own_files=False)])
+def test_an_end_that_is_known_is_told_where_the_job_can_not_run_again(world: World, rules: Rules) -> None:
+    hub = world.start("p-1", rules=rules)
+    hub.doubt()
+    login, out, err = grouped(world, "p-1", "echo out; exit 3")
+    with out, err:
+        eventually(lambda: held(world, "p-1") == 1)
+        world.unreachable.add("p-1")
+        world.kill_container("p-1")
+        hub.see([ended("p-1", leaving=True), running("p-2")])
+        assert (login.wait(PATIENCE), content(out), content(err)) == (3, b"out\n", b"")
+        assert world.told == []
+
+
+def test_a_pod_that_dies_after_a_jobs_end_was_not_killed_by_it(world: World) -> None:
+    hub = world.start("p-1")
+    hub.doubt()
+    login, out, err = grouped(world, "p-1", "echo >run.$$; exit 3")
+    with out, err:
+        for n in (1, 2, 3, 4):
+            eventually(lambda n=n: (started(world), held(world, "p-1")) == (n, 1))
+            world.kill_agent("p-1")
+        eventually(lambda: started(world) == 5)
+        hub.settle()
+        assert (login.wait(PATIENCE), content(err)) == (3, b"")
+
+
 def test_a_pod_that_begins_while_others_are_deleted_tells_its_jobs_ends(world: World) -> None:
     hub = world.start("p-1")
     hub.doubt()

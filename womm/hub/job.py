@@ -154,17 +154,20 @@ class Job:
             self._status = 128 + signal if signal else status >> 8 & 0xFF
         self._finish()
 
-    def lost(self, reason: str, died: bool) -> None:
-        """Its pod is lost, and whatever ran of it is over."""
+    def lost(self, reason: str, died: bool, ended: int | None) -> None:
+        """Its pod is lost, and whatever ran of it is over. With `ended` it was so before."""
         table, self._table = self._table, None
         pod = table.pod if table is not None else "its pod"
         self._source.stop()
-        self._deaths += died
+        self._deaths += died and ended is None
         refusal = self._refusal()
         if self._cancelled:
             self._close()
         elif self._status is not None:
             self._finish()
+        elif refusal and ended is not None:
+            # The best that can be told of it.
+            self.exited(ended)
         elif refusal:
             self.fail(
                 f"{pod} was lost before its job had ended ({reason}), and the job can't run again: {refusal}"

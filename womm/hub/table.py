@@ -31,8 +31,11 @@ class Job(Protocol):
     def exited(self, status: int) -> None:
         """It has ended, with this wait status."""
 
-    def lost(self, reason: str, died: bool) -> None:
-        """It was lost with its pod, and no copy of it runs any more. `died`: the container did, by itself."""
+    def lost(self, reason: str, died: bool, ended: int | None) -> None:
+        """It was lost with its pod, and no copy of it runs any more. `died`: the container did, by itself.
+
+        `ended`: the wait status of an end that was held back.
+        """
 
 
 class Table:
@@ -110,8 +113,10 @@ class Table:
 
     def lose(self, reason: str, died: bool) -> None:
         """All jobs are lost, and over: see Job.lost."""
-        lost = list(self._jobs.values())
+        lost, held = list(self._jobs.items()), self._held or {}
         self._jobs.clear()
         self._credit.clear()
-        for job in lost:
-            job.lost(reason, died)
+        if self._held is not None:
+            self._held = {}
+        for number, job in lost:
+            job.lost(reason, died, held.get(number))
