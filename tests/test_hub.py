@@ -798,6 +798,24 @@ def test_a_pod_that_dies_after_a_jobs_end_was_not_killed_by_it(world: World) -> 
         assert (login.wait(PATIENCE), content(err)) == (3, b"")
 
 
+@pytest.mark.parametrize("command", ["echo begin", STAYS])
+def test_a_job_whose_login_goes_while_its_share_is_gone_leaves_its_slot(world: World, command: str) -> None:
+    hub = world.start("p-1")
+    hub.doubt()
+    login, out, err = grouped(world, "p-1", command)
+    with out, err:
+        eventually(lambda: content(out) == b"begin\n" and held(world, "p-1") == (command != STAYS))
+        waiting = world.login("p-1", "echo waiting >&2; echo done")
+        assert hub._core is not None
+        eventually(lambda: len(hub._core._queue) == 1)
+        login.kill()
+        eventually(lambda: not hub._core._queue)
+        assert waiting.stderr is not None
+        assert waiting.stderr.readline() == b"waiting\n"
+        hub.settle()
+        assert finish(waiting) == (0, b"done\n", b"")
+
+
 def test_a_pod_that_begins_while_others_are_deleted_tells_its_jobs_ends(world: World) -> None:
     hub = world.start("p-1")
     hub.doubt()

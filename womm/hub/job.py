@@ -96,6 +96,11 @@ class Job:
         """Whether it waits for a pod."""
         return self._table is None and not self._closed
 
+    @property
+    def decided(self) -> bool:
+        """Whether its end makes no difference any more."""
+        return self._cancelled or self._status is not None
+
     def cancel(self) -> None:
         """Nobody waits for it any more: what runs of it is killed."""
         if self._cancelled or self._closed:
@@ -105,7 +110,7 @@ class Job:
         if self._table is None or self._status is not None:
             self._close()
         else:
-            self._table.send(frames.encode(frames.KILL, self._number))
+            self._table.kill(self._number)
 
     def fail(self, message: str, status: int = LOST) -> None:
         """End it with `message` on its stderr."""
