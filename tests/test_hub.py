@@ -738,7 +738,7 @@ def test_the_end_of_a_job_that_may_have_failed_of_its_share_is_told_if_that_is_t
         eventually(lambda: content(out) == b"out\n")
         with pytest.raises(subprocess.TimeoutExpired):
             login.wait(0.5)
-        hub.settle(good=True)
+        hub.settle()
         assert (login.wait(PATIENCE), content(out)) == (3, b"out\n")
     # And of one that ends later.
     assert finish(world.login("p-1", "exit 4"))[0] == 4
@@ -752,13 +752,84 @@ def test_a_job_that_ended_while_its_share_was_gone_runs_again_with_other_pods(wo
     login, out, err = grouped(world, "p-1", command)
     with out, err:
         eventually(lambda: content(err) == b"stale\n")
-        hub.settle(good=False)
+        hub.condemn(frozenset({"p-1"}))
+        hub.settle()
+        # The pod has its grace; that the way flaps meanwhile does not make its ends good.
+        hub.doubt()
+        hub.settle()
         with pytest.raises(subprocess.TimeoutExpired):
             login.wait(0.5)
         world.unreachable.add("p-1")
         world.kill_container("p-1")
         hub.see([ended("p-1", leaving=True), running("p-2")])
         assert (login.wait(PATIENCE), content(out), content(err)) == (0, b"good\n", b"")
+
+
+def held(world: World, pod: str) -> int:
+    """How many ends of a pod's jobs are held back."""
+    assert world.hub._core is not None
+    return len(world.hub._core._channels[pod]._jobs._held or {})
+
+
+@pytest.mark.parametrize("rules", [Rules(rerun="--no-rerun"), Rules(own_files=False)])
+def test_an_end_that_is_known_is_told_where_the_job_can_not_run_again(world: World, rules: Rules) -> None:
+    hub = world.start("p-1", rules=rules)
+    hub.doubt()
+    login, out, err = grouped(world, "p-1", "echo out; exit 3")
+    with out, err:
+        eventually(lambda: held(world, "p-1") == 1)
+        world.unreachable.add("p-1")
+        world.kill_container("p-1")
+        hub.see([ended("p-1", leaving=True), running("p-2")])
+        assert (login.wait(PATIENCE), content(out), content(err)) == (3, b"out\n", b"")
+        assert world.told == []
+
+
+def test_a_pod_that_dies_after_a_jobs_end_was_not_killed_by_it(world: World) -> None:
+    hub = world.start("p-1")
+    hub.doubt()
+    login, out, err = grouped(world, "p-1", "echo >run.$$; exit 3")
+    with out, err:
+        for n in (1, 2, 3, 4):
+            eventually(lambda n=n: (started(world), held(world, "p-1")) == (n, 1))
+            world.kill_agent("p-1")
+        eventually(lambda: started(world) == 5)
+        hub.settle()
+        assert (login.wait(PATIENCE), content(err)) == (3, b"")
+
+
+@pytest.mark.parametrize("command", ["echo begin", STAYS])
+def test_a_job_whose_login_goes_while_its_share_is_gone_leaves_its_slot(world: World, command: str) -> None:
+    hub = world.start("p-1")
+    hub.doubt()
+    login, out, err = grouped(world, "p-1", command)
+    with out, err:
+        eventually(lambda: content(out) == b"begin\n" and held(world, "p-1") == (command != STAYS))
+        waiting = world.login("p-1", "echo waiting >&2; echo done")
+        assert hub._core is not None
+        eventually(lambda: len(hub._core._queue) == 1)
+        login.kill()
+        eventually(lambda: not hub._core._queue)
+        assert waiting.stderr is not None
+        assert waiting.stderr.readline() == b"waiting\n"
+        hub.settle()
+        assert finish(waiting) == (0, b"done\n", b"")
+
+
+def test_a_pod_that_begins_while_others_are_deleted_tells_its_jobs_ends(world: World) -> None:
+    hub = world.start("p-1")
+    hub.doubt()
+    hub.see([running("p-1"), running("p-2")])
+    eventually(lambda: world.taking() == ["p-1", "p-2"])
+    hub.condemn(frozenset({"p-1", "p-3"}))
+    hub.settle()
+    assert finish(world.login("p-2", "exit 3"))[0] == 3
+    # One that is to go may be reached for the first time only now.
+    hub.see([running("p-1"), running("p-2"), running("p-3")])
+    eventually(lambda: world.taking() == ["p-1", "p-2", "p-3"])
+    for name in ("p-1", "p-3"):
+        with pytest.raises(subprocess.TimeoutExpired):
+            world.login(name, "exit 3").wait(0.5)
 
 
 def test_pods_that_were_deleted_are_not_the_jobs_fault(world: World) -> None:

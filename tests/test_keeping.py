@@ -18,6 +18,7 @@ from womm.link import Link
 from womm.manifests import Nfs
 from womm.runs import Run
 from womm.shares import keeping
+from womm.shares import nfs as shares_nfs
 from womm.shares.keeping import Keeping
 from womm.shares.nfs import Export
 
@@ -56,16 +57,23 @@ class Jobs:
         """Note it."""
         self.heard.append("doubt")
 
-    def settle(self, good: bool) -> None:
+    def condemn(self, pods: frozenset[str]) -> None:
         """Note it."""
-        self.heard.append(f"settle {good}")
+        self.heard.append(f"condemn {' '.join(sorted(pods))}")
+
+    def settle(self) -> None:
+        """Note it."""
+        self.heard.append("settle")
 
 
 @pytest.fixture
 def export(hermetic: Hermetic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Export]:
-    """An export, with a kubectl that notes what it is called with."""
-    hermetic.stub("kubectl", f'#!/bin/sh\necho "$@" >>{tmp_path}/calls\n')
+    """An export, with a kubectl that notes how it is called, says what is in `deleted`, and does `end`."""
+    for name in ("deleted", "end"):
+        (tmp_path / name).touch()
+    hermetic.stub("kubectl", f'#!/bin/sh\ncd {tmp_path}\necho "$@" >>calls\ncat deleted\n. ./end\n')
     monkeypatch.setattr(keeping, "_AGAIN", 0.01)
+    monkeypatch.setattr(shares_nfs, "_DELETION", 0.5)
     run = Run("abcdefgh")
     nfs = Nfs("10.0.0.1", "0123456789abcdef" * 2, "/home/ann/work")
     yield Export(Kube("team", "east"), Link(run, "womm-server-1"), nfs, 1001, 1002)
@@ -149,6 +157,7 @@ def test_a_first_way_that_fails_is_the_runs_error(export: Export, way: Way, why:
 def test_a_way_that_ends_is_begun_again_and_another_export_takes_other_pods(
     export: Export, tmp_path: Path, capfd: pytest.CaptureFixture[str], said: str, deleted: Sequence[str]
 ) -> None:
+    (tmp_path / "deleted").write_text("pod/pod-2\npod/pod-1\n")
     first, second = Way(NEW), Way(said)
     dial, asked = dialled(first, second)
     jobs = Jobs()
@@ -163,22 +172,112 @@ def test_a_way_that_ends_is_begun_again_and_another_export_takes_other_pods(
     assert "/home/ann/work is out of the pods' reach" in err
     assert ("is within the pods' reach again" in err) == (said == SAME)
     assert calls(tmp_path) == list(deleted)
-    # Ends that were told meanwhile count only if it is the same.
-    assert jobs.heard == ["doubt", f"settle {said == SAME}"]
+    # Ends that were told meanwhile count if it is the same, and in pods that stay.
+    assert jobs.heard == ["doubt", *["doubt", "condemn pod-1 pod-2"] * len(deleted), "settle"]
 
 
-def test_pods_that_can_not_be_replaced_keep_no_end_back(
-    export: Export, hermetic: Hermetic, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [("exit 1", "exit status 1"), ("exec sleep 60", "no end within 1 s")],
+)
+def test_of_pods_that_can_not_be_replaced_those_that_go_are_lost_and_the_others_keep_no_end_back(
+    export: Export, tmp_path: Path, capfd: pytest.CaptureFixture[str], end: str, why: str
 ) -> None:
-    hermetic.stub("kubectl", "#!/bin/sh\nexit 1\n")
+    (tmp_path / "deleted").write_text("pod/pod-1\n")
+    (tmp_path / "end").write_text(end)
     first, jobs = Way(NEW), Jobs()
     kept = Keeping(export, jobs, dialled(first, Way(NEW))[0])
     kept.start()
     kept.wait()
     first.kill()
-    until(lambda: jobs.heard == ["doubt", "settle True"])
+    until(lambda: jobs.heard == ["doubt", "doubt", "condemn pod-1", "settle"])
     kept.stop()
-    assert "the task's pods can't be replaced" in capfd.readouterr().err
+    assert f"the task's pods can't be replaced: {why}" in capfd.readouterr().err
+
+
+def test_where_no_pod_can_be_replaced_at_all_the_share_is_kept_up_all_the_same(
+    export: Export, hermetic: Hermetic, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first, second, jobs = Way(NEW), Way(NEW), Jobs()
+    dial, asked = dialled(first, second, Way(SAME))
+    kept = Keeping(export, jobs, dial)
+    kept.start()
+    kept.wait()
+    hermetic.only("sh")
+    first.kill()
+    until(lambda: jobs.heard == ["doubt", "doubt", "condemn ", "settle"])
+    second.kill()
+    until(lambda: jobs.heard[4:] == ["doubt", "settle"])
+    kept.stop()
+    assert asked == [False, True, True]
+    assert "the task's pods can't be replaced: kubectl is not installed" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("said", [SAME, NEW])
+def test_where_the_share_does_not_come_back_ends_count_after_a_time_until_it_does(
+    export: Export, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], said: str
+) -> None:
+    monkeypatch.setattr(keeping, "_HELD", 0.2)
+    there = threading.Event()
+    first, jobs = Way(NEW), Jobs()
+    ways = [first]
+
+    def dial(_again: bool) -> Way:
+        if ways:
+            return ways.pop()
+        if there.is_set():
+            return Way(said)
+        raise WommError("there is no server", "none")
+
+    kept = Keeping(export, jobs, dial)
+    kept.start()
+    kept.wait()
+    first.kill()
+    until(lambda: jobs.heard == ["doubt", "settle"])
+    # Now it takes as long as it takes to have pods replaced.
+    monkeypatch.setattr(keeping, "_HELD", 60.0)
+    there.set()
+    back = "served anew" if said == NEW else "within the pods' reach again"
+    heard = [""]
+
+    def is_back() -> bool:
+        heard[0] += capfd.readouterr().err
+        return back in heard[0]
+
+    until(is_back)
+    kept.stop()
+    assert jobs.heard[2:] == (["doubt", "condemn ", "settle"] if said == NEW else [])
+    warning = "womm: /home/ann/work does not come back (there is no server): jobs' ends count again"
+    assert heard[0].count(warning) == 1
+
+
+def test_a_way_that_neither_ends_nor_is_ready_holds_no_end_back_for_ever(
+    export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "_HELD", 0.1)
+    first, jobs = Way(NEW), Jobs()
+    kept = Keeping(export, jobs, dialled(first, Way())[0])
+    kept.start()
+    kept.wait()
+    first.kill()
+    until(lambda: jobs.heard == ["doubt", "settle"])
+    kept.stop()
+    assert jobs.heard == ["doubt", "settle"]
+
+
+def test_a_bug_that_ends_the_keeping_holds_no_end_back(
+    export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bugs: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", bugs.append)
+    first, jobs = Way(NEW), Jobs()
+    kept = Keeping(export, jobs, dialled(first, Way(f"{NEW} more"))[0])
+    kept.start()
+    kept.wait()
+    first.kill()
+    until(lambda: jobs.heard == ["doubt", "settle"])
+    kept.stop()
+    assert len(bugs) == 1
 
 
 def test_when_the_task_is_over_its_end_is_no_news(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Hermetic
+from conftest import Hermetic, eventually
 
 from womm.kubectl import Kube
 from womm.link import Link
@@ -35,17 +35,44 @@ if [ "$1" = run ]; then echo $$ >{root}/pid; exec cat; fi
 NEW, SAME, GONE = "womm-nfs: ready 2 1 new", "womm-nfs: ready 2 1 same", "womm-nfs: gone"
 
 
+class Condemned:
+    """The pods whose jobs' ends the hub is told not to count."""
+
+    def __init__(self) -> None:
+        self.pods: set[str] = set()
+
+    def doubt(self) -> None:
+        """Links leave that to who keeps them up."""
+        pytest.fail("doubt")
+
+    def condemn(self, pods: frozenset[str]) -> None:
+        """Note them."""
+        self.pods |= pods
+
+    def settle(self) -> None:
+        """And this."""
+        pytest.fail("settle")
+
+
 @pytest.fixture
-def links(hermetic: Hermetic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Links]:
+def jobs() -> Condemned:
+    """The hub."""
+    return Condemned()
+
+
+@pytest.fixture
+def links(
+    hermetic: Hermetic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: Condemned
+) -> Iterator[Links]:
     """Links between stand-ins of docker and of the NFS server."""
     hermetic.stub("docker", DOCKER.format(root=tmp_path))
-    hermetic.stub("kubectl", f'#!/bin/sh\necho "$@" >>{tmp_path}/kubectl\n')
+    hermetic.stub("kubectl", f'#!/bin/sh\necho "$@" >>{tmp_path}/kubectl\necho pod/pod-1\n')
     hermetic.stub("there", THERE.format(root=tmp_path))
     monkeypatch.setattr(Export, "argv", lambda _self, _again, *words: ["there", *words])
     run = Run("abcdefgh")
     nfs = Nfs("10.0.0.1", "0123456789abcdef" * 2, "/home/ann/work")
     export = Export(Kube("team", "east"), Link(run, "womm-server-1"), nfs, 1001, 1002)
-    made = Links(export, ["docker", "run"], ["docker", "container", "rm"], None)
+    made = Links(export, jobs, (["docker", "run"], ["docker", "container", "rm"]), None)
     yield made
     made.over()
     run.close()
@@ -61,6 +88,8 @@ def dialled(links: Links, tmp_path: Path, answer: str) -> Way:
     (tmp_path / "answer").write_text(f"{answer}\n")
     way = links.dial(True)
     assert next(way.lines()) == answer
+    # The server may be quicker than the container.
+    eventually(lambda: (tmp_path / "pid").exists() and said(tmp_path, "pid"))
     return way
 
 
@@ -94,7 +123,7 @@ def test_what_the_server_has_no_more_is_begun_anew_with_another_container(
 
 
 def test_a_container_that_ends_ends_link_and_pods_and_another_one_is_begun(
-    links: Links, tmp_path: Path
+    links: Links, tmp_path: Path, jobs: Condemned
 ) -> None:
     way = dialled(links, tmp_path, NEW)
     os.kill(int(said(tmp_path, "pid")[0]), signal.SIGKILL)
@@ -104,6 +133,8 @@ def test_a_container_that_ends_ends_link_and_pods_and_another_one_is_begun(
     assert [line.split()[0] for line in said(tmp_path, "links")] == ["link", "link"]
     # As long as what they have mounted only waits.
     assert "delete pods -l womm.dev/task=abcdefgh" in said(tmp_path, "kubectl")[0]
+    # The hub may learn of their end later than of the next link.
+    assert jobs.pods == {"pod-1"}
 
 
 def test_a_container_that_can_not_be_had_tells_why(links: Links, tmp_path: Path) -> None:

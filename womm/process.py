@@ -142,7 +142,7 @@ def attempt(
         with _alarm(patience, lambda: end_tree(pid, _REAPED / 2)) as has_rung:
             done.wait()
         if has_rung():
-            return Done(TIMED_OUT, b"", f"no end within {patience:.0f} s".encode())
+            return Done(TIMED_OUT, done.stdout, f"no end within {patience:.0f} s".encode())
     except sh.ForkException as failure:
         # Its text is a traceback of the child's, and the last line of that the reason.
         reason = re.findall(r"\[Errno \d+\] ([^:\n]+)", str(failure))[-1:] or ["it can't be started"]

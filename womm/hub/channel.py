@@ -39,7 +39,7 @@ class Channel:
         self._changed = changed
         self._loop = asyncio.get_running_loop()
         self._session = Session()
-        self._jobs = Table(place.pod, self.send)
+        self._jobs = Table(place.pod, self.send, changed)
         self._link: Link | None = None
         self._heard = 0.0
         self._cut = asyncio.Event()
@@ -82,7 +82,6 @@ class Channel:
     def release(self) -> None:
         """Tell them."""
         self._jobs.release()
-        self._changed()
 
     def send(self, frame: bytes) -> None:
         """Send a frame, now or over the next channel."""
@@ -294,8 +293,8 @@ class Channel:
     def _handle(self, frame: Frame) -> None:
         if frame.type == frames.ACKNOWLEDGE:
             self._session.acknowledged(frames.number(frame.payload))
-        elif self._jobs.handle(frame):
-            self._changed()
+        else:
+            self._jobs.handle(frame)
 
     def _why_died(self) -> str:
         if self._ended.status == _KILLED:

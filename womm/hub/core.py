@@ -72,6 +72,8 @@ class Core:
         self._end = ""
         # Whether what jobs have done may be worth nothing.
         self._doubted = False
+        # Pods that are being deleted as it is worth nothing there: a pod's name never comes again.
+        self._condemned: set[str] = set()
         self._closing = False
         self.reached = False
         self.complaint = ""
@@ -117,7 +119,7 @@ class Core:
 
         channel = Channel(place, self._dialler, slots, settings.dead_man, changed)
         self._channels[pod] = channel
-        if self._doubted and pod not in settings.others:
+        if pod in self._condemned or (self._doubted and pod not in settings.others):
             channel.hold()
         return channel
 
@@ -210,11 +212,16 @@ class Core:
             if name not in self._settings.others:
                 channel.hold()
 
-    def settle(self, good: bool) -> None:
-        # If it is no good, all pods that there are will be lost, and what ended there with them.
+    def condemn(self, pods: frozenset[str]) -> None:
+        # What ended there is lost with them, whatever is settled later.
+        self._condemned |= pods
+        for name in pods & self._channels.keys():
+            self._channels[name].hold()
+
+    def settle(self) -> None:
         self._doubted = False
-        for name, channel in self._channels.items() if good else ():
-            if name not in self._settings.others:
+        for name, channel in self._channels.items():
+            if name not in self._settings.others and name not in self._condemned:
                 channel.release()
 
     def resized(self) -> None:

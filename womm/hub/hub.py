@@ -104,9 +104,13 @@ class Hub(threading.Thread):
         """What the pods' jobs work with may be gone: their ends are held back until settle()."""
         self._call(lambda core: core.doubt())
 
-    def settle(self, good: bool) -> None:
-        """It is there, and the ends count; or the pods are being deleted, and their jobs run again."""
-        self._call(lambda core: core.settle(good))
+    def condemn(self, pods: frozenset[str]) -> None:
+        """These are being deleted: no end that has not been told yet counts; their jobs run again."""
+        self._call(lambda core: core.condemn(pods))
+
+    def settle(self) -> None:
+        """What the other pods' jobs work with is there, or counts as if it were: their ends are told."""
+        self._call(lambda core: core.settle())
 
     def resized(self) -> None:
         """The user's terminal has another size now: its jobs are told."""

@@ -96,6 +96,11 @@ class Job:
         """Whether it waits for a pod."""
         return self._table is None and not self._closed
 
+    @property
+    def decided(self) -> bool:
+        """Whether its end makes no difference any more."""
+        return self._cancelled or self._status is not None
+
     def cancel(self) -> None:
         """Nobody waits for it any more: what runs of it is killed."""
         if self._cancelled or self._closed:
@@ -105,7 +110,7 @@ class Job:
         if self._table is None or self._status is not None:
             self._close()
         else:
-            self._table.send(frames.encode(frames.KILL, self._number))
+            self._table.kill(self._number)
 
     def fail(self, message: str, status: int = LOST) -> None:
         """End it with `message` on its stderr."""
@@ -154,17 +159,20 @@ class Job:
             self._status = 128 + signal if signal else status >> 8 & 0xFF
         self._finish()
 
-    def lost(self, reason: str, died: bool) -> None:
-        """Its pod is lost, and whatever ran of it is over."""
+    def lost(self, reason: str, died: bool, ended: int | None) -> None:
+        """Its pod is lost, and whatever ran of it is over. With `ended` it was so before."""
         table, self._table = self._table, None
         pod = table.pod if table is not None else "its pod"
         self._source.stop()
-        self._deaths += died
+        self._deaths += died and ended is None
         refusal = self._refusal()
         if self._cancelled:
             self._close()
         elif self._status is not None:
             self._finish()
+        elif refusal and ended is not None:
+            # The best that can be told of it.
+            self.exited(ended)
         elif refusal:
             self.fail(
                 f"{pod} was lost before its job had ended ({reason}), and the job can't run again: {refusal}"

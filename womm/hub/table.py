@@ -16,6 +16,10 @@ class Job(Protocol):
     def request(self) -> bytes:
         """The payload of its RUN frame."""
 
+    @property
+    def decided(self) -> bool:
+        """Whether its end makes no difference any more."""
+
     def began(self, table: Table, number: int) -> None:
         """It runs."""
 
@@ -31,15 +35,18 @@ class Job(Protocol):
     def exited(self, status: int) -> None:
         """It has ended, with this wait status."""
 
-    def lost(self, reason: str, died: bool) -> None:
-        """It was lost with its pod, and no copy of it runs any more. `died`: the container did, by itself."""
+    def lost(self, reason: str, died: bool, ended: int | None) -> None:
+        """It was lost with its pod, and no copy of it runs any more. `died`: the container did, by itself.
+
+        `ended`: the wait status of an end that was held back.
+        """
 
 
 class Table:
-    """The jobs that run in one pod. `send` sends a frame to its agent."""
+    """The jobs that run in one pod. `send` sends a frame to its agent; `ended()` is called when one ends."""
 
-    def __init__(self, pod: str, send: Callable[[bytes], None]) -> None:
-        self.pod, self.send = pod, send
+    def __init__(self, pod: str, send: Callable[[bytes], None], ended: Callable[[], None]) -> None:
+        self.pod, self.send, self._ended = pod, send, ended
         self._jobs: dict[int, Job] = {}
         self._credit: dict[tuple[int, int], int] = {}
         self._number = 0
@@ -64,8 +71,15 @@ class Table:
             self._credit[number, stream] += n
             self.send(frames.credit_for(number, stream, n))
 
-    def handle(self, frame: Frame) -> bool:
-        """Do what a frame from the agent says; returns whether a job has ended. Raises Violation."""
+    def kill(self, number: int) -> None:
+        """Nobody waits for a job any more: end it, whether its end is held back or is yet to come."""
+        if self._held and number in self._held:
+            self._end(number, self._held.pop(number))
+        else:
+            self.send(frames.encode(frames.KILL, number))
+
+    def handle(self, frame: Frame) -> None:
+        """Do what a frame from the agent says. Raises Violation."""
         kind, number, payload = frame
         job = self._jobs.get(number)
         if job is None:
@@ -82,14 +96,12 @@ class Table:
             job.closed()
         elif kind == frames.EXIT:
             status = frames.number(payload)
-            if self._held is not None:
+            if self._held is None or job.decided:
+                self._end(number, status)
+            else:
                 self._held[number] = status
-                return False
-            self._end(number, status)
-            return True
         else:
             raise Violation(f"a frame of type {kind}")
-        return False
 
     def hold(self) -> None:
         """Tell no job's end until release(): if the pod is lost before, the job is lost with it."""
@@ -107,11 +119,14 @@ class Table:
         job = self._jobs.pop(number)
         del self._credit[number, 1], self._credit[number, 2]
         job.exited(status)
+        self._ended()
 
     def lose(self, reason: str, died: bool) -> None:
         """All jobs are lost, and over: see Job.lost."""
-        lost = list(self._jobs.values())
+        lost, held = list(self._jobs.items()), self._held or {}
         self._jobs.clear()
         self._credit.clear()
-        for job in lost:
-            job.lost(reason, died)
+        if self._held is not None:
+            self._held = {}
+        for number, job in lost:
+            job.lost(reason, died, held.get(number))

@@ -16,6 +16,9 @@ from womm.shares.nfs import Export
 
 # Seconds between two tries, at first and at most; that the first one may take.
 _AGAIN, _SELDOM, _PATIENCE = 1.0, 8.0, 90.0
+# Seconds for which jobs' ends wait for the share. A server's next pod takes a minute or so; where there will
+# be none, a job that has nothing to do with the directory must not wait for ever.
+_HELD = 300.0
 # Lines of a way's complaints that are told as they are.
 _FEW = 3
 #: How the line begins by which the server says that pods can see the directory.
@@ -41,8 +44,11 @@ class Jobs(Protocol):
     def doubt(self) -> None:
         """Hold them back: jobs may have failed only because the share was gone."""
 
-    def settle(self, good: bool) -> None:
-        """It is there, and the ends count; or the pods are replaced."""
+    def condemn(self, pods: frozenset[str]) -> None:
+        """These are being deleted: no end that has not been told yet counts there, whatever is settled."""
+
+    def settle(self) -> None:
+        """Ends count again."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,8 @@ class Keeping(threading.Thread):
         self._view: View | None = None
         self._why = ""
         self._way: Way | None = None
+        # While ends are held back: what has them told after a time.
+        self._limit: threading.Timer | None = None
         self._stopping = False
 
     def wait(self) -> View:
@@ -108,6 +116,13 @@ class Keeping(threading.Thread):
 
     def run(self) -> None:
         """Begin a way, again and again until stop()."""
+        try:
+            self._keep()
+        finally:
+            # A bug, too, may have ended it, and nobody else has the ends told.
+            self._believe()
+
+    def _keep(self) -> None:
         pause = _AGAIN
         while True:
             reached, why = self._go()
@@ -116,8 +131,8 @@ class Keeping(threading.Thread):
             with self._changed:
                 if self._stopping:
                     return
+                self._why = why
                 if self._view is None:
-                    self._why = why
                     self._changed.notify_all()
                     return
                 debug(f"the share's way has ended: {why}")
@@ -145,7 +160,7 @@ class Keeping(threading.Thread):
         with self._changed:
             self._way = None
             if reached and not self._stopping:
-                self._jobs.doubt()
+                self._doubt()
                 warn(f"{self._export.nfs.directory} is out of the pods' reach; jobs wait until it is back")
         return reached, complaint or _gist(said) or "it ended"
 
@@ -158,12 +173,42 @@ class Keeping(threading.Thread):
             return
         directory = self._export.nfs.directory
         if self._view.same:
-            self._jobs.settle(good=True)
+            self._believe()
             progress(f"womm: {directory} is within the pods' reach again")
             return
         warn(f"{directory} is served anew: its pods are replaced, and their jobs run again")
+        # After a long time without it ends count, and they must not while pods go.
+        self._doubt()
+        self._jobs.condemn(self._export.replace_pods())
         # Pods that stay though they should go must not keep their jobs for ever.
-        self._jobs.settle(good=not self._export.replace_pods())
+        self._believe()
+
+    def _doubt(self) -> None:
+        # Hold ends back, but from now on for no longer than _HELD.
+        def over() -> None:
+            with self._changed:
+                if self._limit is not limit or self._stopping:
+                    return
+                self._believe()
+            directory = self._export.nfs.directory
+            warn(f"{directory} does not come back ({self._why}): jobs' ends count again")
+
+        limit = threading.Timer(_HELD, over)
+        limit.daemon = True
+        with self._changed:
+            if self._limit is not None:
+                self._limit.cancel()
+            self._limit = limit
+            self._jobs.doubt()
+        limit.start()
+
+    def _believe(self) -> None:
+        # Ends count again, if they didn't.
+        with self._changed:
+            if self._limit is not None:
+                self._limit.cancel()
+                self._limit = None
+                self._jobs.settle()
 
 
 def _gist(said: Sequence[str]) -> str:

@@ -42,7 +42,7 @@ def lazy(export: Export, jobs: Jobs, engine: Engine, image: str, fresh: int | No
     here = _container(export.link.run, engine, image, export.nfs.directory, name)
     removal = engine.argv("container", "rm", "--force", name)
     export.link.run.undo_later(removal, last=True)
-    links = Links(export, here, removal, fresh)
+    links = Links(export, jobs, (here, removal), fresh)
     return Keeping(export, jobs, links.dial, links.over)
 
 
@@ -110,10 +110,13 @@ class Link:
 
 
 class Links:
-    """The links of a task, one after the other. `here` runs its container, `removal` removes it."""
+    """The links of a task, one after the other. `container`: what runs its container, what removes it."""
 
-    def __init__(self, export: Export, here: list[str], removal: list[str], fresh: int | None) -> None:
-        self._export, self._here, self._removal = export, here, removal
+    def __init__(
+        self, export: Export, jobs: Jobs, container: tuple[list[str], list[str]], fresh: int | None
+    ) -> None:
+        self._export, self._jobs = export, jobs
+        self._here, self._removal = container
         self._age = "auto" if fresh is None else str(fresh)
         self._source: Source | None = None
 
@@ -128,8 +131,9 @@ class Links:
             argv = export.argv(again, *server.nfs_script(*words))
             if source is not None:
                 if source.made:
-                    # Its mount still waits: the jobs are to end before they get an error.
-                    export.replace_pods(wait=True)
+                    # Its mount still waits: the jobs are to end before they get an error. The hub may learn
+                    # of the pods' ends only after the next link is there, when nobody can name them any more.
+                    self._jobs.condemn(export.replace_pods(wait=True))
                 source.end()
                 # Its name may still be in use.
                 attempt(self._removal, detached=True, patience=_START)

@@ -73,17 +73,22 @@ class Export:
         close = server.nfs_script("close", self.task)
         self.link.run.undo_later(server.by_kubectl(self.kube, self.link.pod, close), last=True)
 
-    def replace_pods(self, wait: bool = False) -> bool:
+    def replace_pods(self, wait: bool = False) -> frozenset[str]:
         """Delete the task's pods, as what they have open is no good any more; others run their jobs again.
 
-        `wait`: until they are gone, for a while. Returns whether they go.
+        `wait`: until they are gone, for a while. Returns the names of those that go.
         """
         how = f"--timeout={_DELETION:.0f}s" if wait else "--wait=false"
         argv = self.kube.argv("delete", "pods", "-l", f"womm.dev/task={self.task}", how, "-o", "name")
-        done = attempt(argv, detached=True, patience=2 * _DELETION)
+        try:
+            done = attempt(argv, detached=True, patience=2 * _DELETION)
+        except WommError as error:
+            warn(f"the task's pods can't be replaced: {error}")
+            return frozenset()
         if done.status != 0:
             warn(f"the task's pods can't be replaced: {done.complaint}")
-        return done.status == 0
+        # One that begins meanwhile is good, and stays.
+        return frozenset(line.partition("/")[2] for line in done.text.split())
 
     def argv(self, again: bool, *words: str) -> list[str]:
         """What runs `words` in the file server; `again`: in the one that there is now. Raises WommError."""
