@@ -258,8 +258,8 @@ def test_a_rename_to_a_name_that_others_have_deleted(there: Path, here: Path) ->
     (here / "a").touch()
     (here / "b").touch()
     (there / "b").unlink()
-    # The kernel forgets it.
-    Path("/proc/sys/vm/drop_caches").write_text("2")
+    # The kernel forgets it, once it is told.
+    _gone(here / "b")
     time.sleep(_LATER)
     (here / "a").rename(here / "b")
     assert _names(there) == ["b"]
