@@ -66,13 +66,16 @@ def here(tmp_path: Path, there: Path, library: Path) -> Iterator[Path]:
         assert server.stdout is not None
         server.stdin.close()
         server.stdout.close()
-        eventually(lambda: os.path.ismount(path))
-        yield path
-        # It is to have survived the test.
-        assert mounted.poll() is None
-        subprocess.run(["fusermount3", "-u", "-z", path], check=True)
-        mounted.send_signal(signal.SIGTERM)
-        mounted.wait(10)
+        try:
+            eventually(lambda: os.path.ismount(path))
+            yield path
+            # It is to have survived the test.
+            assert mounted.poll() is None
+        finally:
+            # A dead mount would be in everybody's way.
+            subprocess.run(["fusermount3", "-u", "-z", path], check=True)
+            mounted.send_signal(signal.SIGTERM)
+            mounted.wait(10)
 
 
 def _names(path: Path) -> list[str]:
