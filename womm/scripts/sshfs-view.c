@@ -276,10 +276,19 @@ static void tell_directory(struct node *node)
         node->listed = 0;
         show(node);
     }
-    node->st.st_mtim = node->st.st_ctim = node->shown;
     /* What could not be shown yet is to be, as soon as it may. */
     if (node->time != found && node->at > due_at(node) - hold)
         node->at = due_at(node) - hold;
+}
+
+/* dress NODE ST: give ST, NODE's attributes as they were found, the times that are shown. */
+static void dress(const struct node *node, struct stat *st)
+{
+    /* Two changes of a file within a second differ in this alone. */
+    if (!S_ISDIR(st->st_mode))
+        st->st_ctim.tv_nsec = node->version;
+    else if (node->known)
+        st->st_mtim = st->st_ctim = node->shown;
 }
 
 /* learn NODE ST ASKED: when it was asked at ASKED it had the attributes ST; NULL: it was not there. Unless that is not true
@@ -296,11 +305,9 @@ static void learn(struct node *node, const struct stat *st, int64_t asked)
     node->missed = 0;
     node->removed = false;
     node->st = *st;
-    /* Two changes within a second differ in this alone. */
     if (S_ISDIR(st->st_mode))
         tell_directory(node);
-    else
-        node->st.st_ctim.tv_nsec = node->version;
+    dress(node, &node->st);
 }
 
 /* lingers NODE PARENT: whether it is still said to be there when others have taken it away. As long as its directory's time has
@@ -647,10 +654,8 @@ static int view_getattr(const char *path, struct stat *st, struct fuse_file_info
         result = found(node, st);
     } else {
         learn(node, result ? NULL : st, asked);
-        if (!result && node && node->known && S_ISDIR(st->st_mode))
-            st->st_mtim = st->st_ctim = node->shown;
-        else if (!result && node && !S_ISDIR(st->st_mode))
-            st->st_ctim.tv_nsec = node->version;
+        if (!result && node)
+            dress(node, st);
     }
     tidy();
     pthread_mutex_unlock(&lock);
@@ -907,24 +912,25 @@ static int view_symlink(const char *to, const char *path)
     changing(touch_name, path, real.symlink(to, path));
 }
 
-static int view_unlink(const char *path)
+/* take_away PATH HOW: have HOW remove it. If it is gone already, that is true from now on. */
+static int take_away(const char *path, int (*how)(const char *))
 {
     touch_name(path, true);
-    int result = real.unlink(path);
+    int result = how(path);
     if (!result || result == -ENOENT)
         removed(path);
     touch_name(path, false);
     return result;
 }
 
+static int view_unlink(const char *path)
+{
+    return take_away(path, real.unlink);
+}
+
 static int view_rmdir(const char *path)
 {
-    touch_name(path, true);
-    int result = real.rmdir(path);
-    if (!result || result == -ENOENT)
-        removed(path);
-    touch_name(path, false);
-    return result;
+    return take_away(path, real.rmdir);
 }
 
 static int view_link(const char *from, const char *to)
