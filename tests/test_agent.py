@@ -464,6 +464,16 @@ def test_what_was_forked_just_before_the_kill_is_killed_by_the_next() -> None:
     assert looks == ["look"] * 3
 
 
+def test_a_job_that_has_begun_a_moment_ago_and_has_no_session_yet_is_found() -> None:
+    assert alone(
+        """
+        my ($job, $other) = map { fork // die or do { sleep 600; exit } } 1 .. 2;
+        print map({ $_ == $job ? "job" : "other" } processes(undef, $job)), "\n";
+        kill "KILL", $job, $other;
+        """
+    ) == ["job"]
+
+
 def test_many_jobs_are_killed_after_one_look_at_the_processes() -> None:
     assert alone(
         """

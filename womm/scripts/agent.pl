@@ -75,8 +75,10 @@ sub processes {
     my %session_of;
     opendir my $proc, "/proc" or return;
     for my $pid (grep { /\A[0-9]+\z/ and $_ != 1 and $_ != $$ } readdir $proc) {
-        my ($state, undef, undef, $id) = content("/proc/$pid/stat") =~ /.*\) (\S) (\S+) (\S+) (\S+)/s or next;
+        my ($state, $parent, undef, $id) = content("/proc/$pid/stat") =~ /.*\) (\S) (\S+) (\S+) (\S+)/s or next;
         next if $state =~ /[ZX]/;
+        # One that we have started a moment ago, and that has no session of its own yet.
+        $id = $pid if $parent == $$ and $wanted{$pid};
         my $said   = join "\0", "", content("/proc/$pid/environ"), content("/proc/$pid/cmdline"), "";
         my $marked = index($said, "\0WOMM_TASK=$name\0") >= 0
             && (!$numbers || grep { $numbers->{$_} } $said =~ /\0WOMM_JOB=([0-9]+)(?=\0)/g);
