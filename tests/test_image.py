@@ -378,7 +378,9 @@ def test_the_nfs_servers_image_is_built_from_kubectl_and_the_scripts(
     assert name == f"localhost:5000/womm-nfs:{__version__}@sha256:{DIGEST}"
     context = hermetic.root / "context"
     found = {str(path.relative_to(context)) for path in context.rglob("*") if path.is_file()}
-    assert found == {"kubectl", *(f"womm/scripts/{path.name}" for path in SCRIPTS.iterdir())}
+    scripts = {str(path.relative_to(SCRIPTS)) for path in SCRIPTS.rglob("*") if path.is_file()}
+    assert "sshfs-view/view.h" in scripts
+    assert found == {"kubectl", *(f"womm/scripts/{name}" for name in scripts)}
     build = calls.read_text().splitlines()[0]
     assert "Dockerfile.nfs" in build
     assert f" --tag localhost:5000/womm-nfs:{__version__} " in build

@@ -1,4 +1,4 @@
-"""sshfs seen through sshfs-view.c, with a real kernel, sshfs, libfuse and SFTP server."""
+"""sshfs seen through sshfs-view.so, with a real kernel, sshfs, libfuse and SFTP server."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _EXEC = "sshfs x:{there} {here} -f -o passive,noforget -o dir_cache=no,attr_time
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library, as Dockerfile.nfs makes it."""
     made = tmp_path_factory.mktemp("view") / "sshfs-view.so"
-    source = _SCRIPTS / "sshfs-view.c"
+    sources = sorted((_SCRIPTS / "sshfs-view").glob("*.c"))
     flags = ("-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-D_FILE_OFFSET_BITS=64")
     subprocess.run(
-        ["cc", *flags, "-I/usr/include/fuse3", "-o", made, source, "-ldl", "-lpthread"], check=True
+        ["cc", *flags, "-I/usr/include/fuse3", "-o", made, *sources, "-ldl", "-lpthread"], check=True
     )
     return made
 
@@ -76,6 +76,17 @@ def here(tmp_path: Path, there: Path, library: Path) -> Iterator[Path]:
             subprocess.run(["fusermount3", "-u", "-z", path], check=True)
             mounted.send_signal(signal.SIGTERM)
             mounted.wait(10)
+
+
+def test_nothing_is_seen_from_outside_but_what_sshfs_calls_in_libfuse(library: Path) -> None:
+    # A name of ours would be taken for another library's.
+    said = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True)
+    assert [line.split()[-1] for line in said.stdout.splitlines()] == [
+        "_fuse_new_31",
+        "fuse_new",
+        "fuse_session_new",
+        "fuse_session_new_versioned",
+    ]
 
 
 def _names(path: Path) -> list[str]:
