@@ -51,7 +51,13 @@ def there(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def here(tmp_path: Path, there: Path, library: Path) -> Iterator[Path]:
+def hold() -> float:
+    """Seconds that an answer counts."""
+    return _HOLD
+
+
+@pytest.fixture
+def here(tmp_path: Path, there: Path, library: Path, hold: float) -> Iterator[Path]:
     """Where it is mounted."""
     path = tmp_path / "here"
     path.mkdir()
@@ -60,7 +66,7 @@ def here(tmp_path: Path, there: Path, library: Path) -> Iterator[Path]:
             _EXEC.format(there=there, here=path).split(),
             stdin=server.stdout,
             stdout=server.stdin,
-            env={**os.environ, "LD_PRELOAD": str(library), "WOMM_VIEW_MS": f"{_HOLD * 1000:.0f}"},
+            env={**os.environ, "LD_PRELOAD": str(library), "WOMM_VIEW_MS": f"{hold * 1000:.0f}"},
         )
         assert server.stdin is not None
         assert server.stdout is not None
@@ -332,6 +338,17 @@ def test_what_others_have_deleted_can_be_made_again(there: Path, here: Path) -> 
     (here / "directory").mkdir()
     assert not (here / "directory/x").exists()
     assert _names(here / "directory") == []
+
+
+@pytest.mark.parametrize("hold", [10])
+def test_a_file_that_others_have_deleted_is_made_when_it_is_opened(there: Path, here: Path) -> None:
+    (there / "a").write_text("theirs")
+    assert (here / "a").stat().st_size == len("theirs")
+    (there / "a").unlink()
+    # The kernel looks again by itself, once: it is told that the name is stale.
+    with (here / "a").open("a") as file:
+        file.write("made")
+    assert (there / "a").read_text() == "made"
 
 
 def test_a_directory_is_listed_whole_while_it_changes(there: Path, here: Path) -> None:

@@ -45,7 +45,10 @@ void removed(const char *path)
 {
     pthread_mutex_lock(&lock);
     struct node *node = find(path, strlen(path));
-    if (node)
+    if (node) {
         node->removed = true;
+        /* What was said of it counts no more. */
+        node->at = 0;
+    }
     pthread_mutex_unlock(&lock);
 }

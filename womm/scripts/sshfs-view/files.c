@@ -159,4 +159,14 @@ void view_files(struct fuse_operations *view)
     view->flush = view_flush;
     view->fsync = view_fsync;
     view->release = view_release;
+    /* They would be given our handle for sshfs's. It has none of them, up to 3.7.3. */
+    view->read_buf = NULL;
+    view->write_buf = NULL;
+    view->lseek = NULL;
+    view->copy_file_range = NULL;
+    view->fallocate = NULL;
+    view->lock = NULL;
+    view->flock = NULL;
+    view->ioctl = NULL;
+    view->poll = NULL;
 }
