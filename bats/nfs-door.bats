@@ -1,6 +1,5 @@
 #!/usr/bin/env bats
 # nfs-door, the only thing that the NFS server's sshd runs; Ganesha is a stand-in.
-# shellcheck disable=SC2094 # both ends of a fifo
 
 bats_require_minimum_version 1.5.0
 load nfs
@@ -13,7 +12,6 @@ setup() {
 }
 
 teardown() {
-  exec 8>&-
   drop_nfs
 }
 
@@ -68,29 +66,6 @@ TABLE
   run -2 door $'list\nlist'
 }
 
-@test "nfs-door: what was received is exported to the nodes alone, as its owner, and Ganesha has read it" {
-  local conf=$NFS_ROOT/exports.d/a.conf
-  received a "$WORK/tree"
-  door publish a "$ONE" 1001 1002
-  [[ $(rereads) == 1 ]]
-  grep -qx "  Path = $NFS_ROOT/live/a/files;" "$conf"
-  grep -qx "  Pseudo = /$ONE;" "$conf"
-  grep -qx '  Squash = All_Squash;' "$conf"
-  grep -qx '  Anonymous_Uid = 1001;' "$conf"
-  grep -qx '  Anonymous_Gid = 1002;' "$conf"
-  grep -qx '  Access_Type = None;' "$conf"
-  grep -q 'CLIENT { Clients = 192.0.2.1,192.0.2.2; Access_Type = RW;' "$conf"
-  [[ $(<"$NFS_ROOT/live/a/files/file") == 1 ]]
-  [[ $(door list) == "a eager $ONE ready 0" ]]
-}
-
-@test "nfs-door: as long as no node is known, nobody may mount" {
-  : >"$NFS_RUN/clients"
-  received a "$WORK/tree"
-  door publish a "$ONE" 1 1
-  run ! grep CLIENT "$NFS_ROOT/exports.d/a.conf"
-}
-
 @test "nfs-door: where pods come under their node's address nothing is exported" {
   received a "$WORK/tree"
   export SSH_CONNECTION='192.0.2.2 4711 10.1.0.9 2222'
@@ -103,19 +78,6 @@ TABLE
   # What is there can be ended.
   door close a
   SSH_CONNECTION='192.0.2.22 4711 10.1.0.9 2222' door probe "$ONE"
-}
-
-@test "nfs-door: two tasks have numbers of their own, and a third one none that is in use" {
-  received a "$WORK/tree"
-  received b "$WORK/tree"
-  door publish a "$ONE" 1 1
-  door publish b "$TWO" 1 1
-  [[ $(grep -h Export_Id "$NFS_ROOT"/exports.d/*.conf | sort -u | wc -l) == 2 ]]
-  [[ $(grep -h Filesystem_Id "$NFS_ROOT"/exports.d/*.conf | sort -u | wc -l) == 2 ]]
-  echo 1 >"$NFS_ROOT/next"
-  received c "$WORK/tree"
-  door publish c 11111111111111111111111111111111 1 1
-  [[ $(grep -h Export_Id "$NFS_ROOT"/exports.d/*.conf | sort -u | wc -l) == 3 ]]
 }
 
 @test "nfs-door: a task that is published stays as it is, and gets no other path" {
@@ -167,18 +129,6 @@ TABLE
   [[ $output == 'nfs-door: there is nothing of task b' ]]
 }
 
-@test "nfs-door: other nodes are written into all exports" {
-  received a "$WORK/tree"
-  door publish a "$ONE" 1 1
-  local id
-  id=$(grep Export_Id "$NFS_ROOT/exports.d/a.conf")
-  echo 192.0.2.9 >"$NFS_RUN/clients"
-  WOMM_ROOT=$NFS_ROOT WOMM_RUN=$NFS_RUN bash "$SCRIPTS/nfs-door" refresh
-  grep -q 'Clients = 192.0.2.9;' "$NFS_ROOT/exports.d/a.conf"
-  # The rest is as it was: handles stay good.
-  [[ $(grep Export_Id "$NFS_ROOT/exports.d/a.conf") == "$id" && $(rereads) == 2 ]]
-}
-
 @test "nfs-door: after a new start links are no more, and copies are what they were" {
   received a "$WORK/tree"
   door publish a "$ONE" 1 1
@@ -198,127 +148,6 @@ TABLE
   grep -qx "  Pseudo = /$ONE;" "$NFS_ROOT/exports.d/probe${ONE:0:16}.conf"
   door close "probe${ONE:0:16}"
   [[ -z $(door list) ]]
-}
-
-@test "nfs-door: a link is ended before Ganesha lets go of it, who would wait for one that hangs" {
-  setsid sleep 1000 3>&- &
-  local link=$!
-  echo "lazy $ONE 1 1 7 1.1 1 links/b.1 $link" >"$NFS_ROOT/tasks/b"
-  : >"$NFS_ROOT/exports.d/b.conf"
-  kill -KILL "$(cat "$NFS_RUN/ganesha.pid")"
-  # shellcheck disable=SC2016 # that shell's variables
-  LINK=$link bash -c '
-    trap '\''[[ $(ps -o stat= -p "$LINK") == [!Z]* ]] || echo 2 >"$NFS_RUN/reread"'\'' HUP
-    echo $$ >"$NFS_RUN/ganesha.pid"
-    while true; do sleep 0.02; done' 3>&- &
-  eventually grep -qx "$!" "$NFS_RUN/ganesha.pid"
-  door close b
-  [[ -z $(door list) ]]
-}
-
-# linked: have a relay at $BED/near, as the user has one, in place of an earlier one; it ends with descriptor 8. Its program is
-# an SFTP server that answers what is asked first; what comes then goes to $BED/here.
-linked() {
-  cat >"$BED/sftp.pl" <<'PERL'
-$| = 1;
-for (1 .. 5) {
-    sysread STDIN, my $packet, 9;
-    print pack "N C N", 5, 2, 3;
-}
-open my $here, ">", "$ENV{BED}/here";
-while (sysread STDIN, my $bytes, 4096) { syswrite $here, $bytes }
-PERL
-  exec 8>&-
-  eventually test ! -e "$BED/near"
-  rm -f "$BED/life" "$BED/sshfs"
-  mkfifo "$BED/life"
-  perl "$SCRIPTS/nfs-relay.pl" keep "$BED/near" 0 "${@:-perl}" "$BED/sftp.pl" <"$BED/life" 3>&- 8>&- &
-  exec 8>"$BED/life"
-  eventually test -S "$BED/near"
-}
-
-# mounting: have an sshfs that says what is in $BED/say, once it is there.
-mounting() {
-  # shellcheck disable=SC2016 # that shell's variables
-  {
-    program sshfs 'echo $$ >"$BED/sshfs"; until [[ -e $BED/say ]]; do sleep 0.02; done; cat "$BED/say"; exec cat'
-    program mountpoint '[[ -e $BED/sshfs ]]'
-  }
-  PATH=$BED/bin:$PATH
-}
-
-# link VERB…: have the door do VERB with a link to that relay; what it says goes to $BED/said.
-link() {
-  rm -f "$BED/fifo" "$BED/said"
-  mkfifo "$BED/fifo"
-  perl "$SCRIPTS/nfs-relay.pl" attach "$BED/near" <"$BED/fifo" 3>&- 8>&- |
-    door "$@" >"$BED/fifo" 2>"$BED/said" 3>&- 8>&- &
-}
-
-# over NAME: whether no process has $BED and NAME in its arguments.
-over() {
-  ! pgrep -f "$BED.*$1" >/dev/null
-}
-
-# nothing: whether the server has nothing of any task.
-nothing() {
-  [[ -z $(door list)$(find "$NFS_ROOT/links" "$NFS_ROOT/exports.d" "$NFS_RUN/links" -mindepth 1) ]]
-}
-
-@test "nfs-door: what is mounted outlives its link, loses nothing, and goes on with the next one" {
-  mounting
-  linked
-  link link a "$ONE" 1 1 auto 0123456789abcdef
-  eventually grep -qx 'womm-nfs: ready [0-9]* 3 new' "$BED/said"
-  [[ $(door list) == "a lazy $ONE ready 3" && $(rereads) == 1 ]]
-  grep -qx "  Path = $NFS_ROOT/links/a.0123456789abcdef;" "$NFS_ROOT/exports.d/a.conf"
-  # shellcheck disable=SC2046 # two processes
-  kill $(pgrep -f "attach $BED/near")
-  eventually over attach
-  echo between >"$BED/say"
-  [[ $(door list) == "a lazy $ONE down 3" && ! -s $BED/here ]]
-  link resume a 0123456789abcdef
-  eventually grep -qx 'womm-nfs: ready [0-9]* 3 same' "$BED/said"
-  eventually grep -qx between "$BED/here"
-  [[ $(door list) == "a lazy $ONE ready 3" && $(rereads) == 1 ]]
-  # Its end is that of all.
-  door close a
-  eventually over links
-  nothing
-  run -3 door resume a 0123456789abcdef
-  [[ $output == 'womm-nfs: gone' ]]
-}
-
-@test "nfs-door: another one's link takes the place of the first, which can't be resumed" {
-  mounting
-  linked
-  link link a "$ONE" 1 1 7 0123456789abcdef
-  eventually grep -q ' 7 new' "$BED/said"
-  linked
-  link link a "$ONE" 1 1 7 fedcba9876543210
-  eventually grep -q ' 7 new' "$BED/said"
-  [[ $(ls "$NFS_ROOT/links") == a.fedcba9876543210 && $(door list) == "a lazy $ONE ready 7" ]]
-  run -3 door resume a 0123456789abcdef
-  door close a
-}
-
-@test "nfs-door: where sshfs ends, nobody sees anything of it any more" {
-  mounting
-  linked
-  link link a "$ONE" 1 1 7 0123456789abcdef
-  eventually grep -q ' 7 new' "$BED/said"
-  kill "$(<"$BED/sshfs")"
-  eventually nothing
-  [[ $(rereads) == 2 ]]
-}
-
-@test "nfs-door: a link to what is no relay, or has no SFTP server behind it, is refused" {
-  run -1 door link a "$ONE" 1 1 auto 0123456789abcdef < <(echo SSH-2.0-something else && sleep 2)
-  [[ $output == *"nfs-relay: a link that can't be used: this is no frame"* ]]
-  linked sh -c 'echo SSH-2.0-something else; exec cat >/dev/null'
-  link link a "$ONE" 1 1 auto 0123456789abcdef
-  eventually grep -q 'nfs-rtt: this is no SFTP server' "$BED/said"
-  eventually nothing
 }
 
 # in_state LETTER PID: whether the process is.
