@@ -64,6 +64,23 @@ begun() {
   eventually grep -q 'Clients = 192.0.2.1,192.0.2.3;' "$WOMM_ROOT/exports.d/a.conf"
 }
 
+@test "nfs-entry: exports that could not be written for new nodes are written at the next look" {
+  mkdir -p "$WOMM_ROOT/tasks" "$WOMM_ROOT/exports.d" "$WOMM_ROOT/live/a/files"
+  echo 'eager 0123456789abcdef0123456789abcdef 1 1 5 1.1 0 live/a/files 0' >"$WOMM_ROOT/tasks/a"
+  : >"$WOMM_ROOT/exports.d/a.conf"
+  enter
+  eventually clients 10.1.0.0,10.1.0.1,10.5.0.7,192.0.2.1
+  eventually test -s "$WOMM_RUN/exported"
+  # No file takes its place.
+  rm "$WOMM_ROOT/exports.d/a.conf"
+  mkdir -p "$WOMM_ROOT/exports.d/a.conf/x"
+  nodes address 192.0.2.7
+  eventually grep -q "it is tried again" "$BED/log"
+  rm -r "$WOMM_ROOT/exports.d/a.conf"
+  : >"$WOMM_ROOT/exports.d/a.conf"
+  eventually grep -q 'Clients = 192.0.2.7;' "$WOMM_ROOT/exports.d/a.conf"
+}
+
 @test "nfs-entry: those who are named may mount though the cluster does not answer" {
   rm "$BED/nodes"
   WOMM_CLIENTS=198.51.100.7 enter

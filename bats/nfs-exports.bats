@@ -62,3 +62,26 @@ teardown() {
   # The rest is as it was: handles stay good.
   [[ $(grep Export_Id "$NFS_ROOT/exports.d/a.conf") == "$id" && $(rereads) == 2 ]]
 }
+
+@test "nfs-exports: a record that can't be written is none, and the task can be published later" {
+  rmdir "$NFS_ROOT/tasks"
+  : >"$NFS_ROOT/tasks"
+  received a "$WORK/tree"
+  run -1 door publish a "$ONE" 1 1
+  rm "$NFS_ROOT/tasks"
+  mkdir "$NFS_ROOT/tasks"
+  [[ -z $(door list) && $(rereads) == 0 ]]
+  received a "$WORK/tree"
+  [[ $(door publish a "$ONE" 1 1) == new ]]
+  [[ $(rereads) == 1 && -e $NFS_ROOT/exports.d/a.conf ]]
+}
+
+@test "nfs-exports: what was noted, and no more, is exported when it is published again" {
+  received a "$WORK/tree"
+  door publish a "$ONE" 1 1
+  rm "$NFS_ROOT/exports.d/a.conf"
+  [[ $(door publish a "$ONE" 1 1) == same ]]
+  [[ $(rereads) == 2 && -e $NFS_ROOT/exports.d/a.conf ]]
+  [[ $(door publish a "$ONE" 1 1) == same ]]
+  [[ $(rereads) == 2 ]]
+}

@@ -24,24 +24,30 @@ record() {
   [[ -e $WOMM_ROOT/tasks/$1 ]] && read -r KIND EXPORTED OWNER GROUP ID FSID LIFE PLACE PID <"$WOMM_ROOT/tasks/$1"
 }
 
+# put FILE LINE: have LINE in FILE, whole or not at all. Exit 1 if the disk is full, say.
+put() {
+  printf '%s\n' "$2" >"$WOMM_ROOT/.put.$BASHPID" && mv -fT "$WOMM_ROOT/.put.$BASHPID" "$1"
+}
+
 # note TASK KIND PATH UID GID AGE PLACE PID: have a record of TASK, with an export's number that nobody has, and a file
-# system's of its own: so nodes know nothing of what was there before. PLACE is below the root.
+# system's of its own: so nodes know nothing of what was there before. PLACE is below the root. Exit 1 if that can't be.
 note() {
   local id
   id=$(cat "$WOMM_ROOT/next" 2>/dev/null) || id=1
   while grep -qs "Export_Id = $id;" /dev/null "$WOMM_ROOT"/exports.d/*.conf; do id=$((id % 60000 + 1)); done
-  printf '%d\n' "$((id % 60000 + 1))" >"$WOMM_ROOT/next"
-  printf '%s\n' "$2 $3 $4 $5 $id $(random).$(random) $6 $7 $8" >"$WOMM_ROOT/tasks/$1"
+  put "$WOMM_ROOT/next" "$((id % 60000 + 1))" &&
+    put "$WOMM_ROOT/tasks/$1" "$2 $3 $4 $5 $id $(random).$(random) $6 $7 $8"
 }
 
-# write_export TASK: write the export of TASK as its record says, for the nodes that there are now.
+# write_export TASK: write the export of TASK as its record says, for the nodes that there are now. Exit 1 if that can't be.
 write_export() {
   local clients more=
-  record "$1"
+  record "$1" || return
   clients=$(cat "$WOMM_RUN/clients")
   # A copy is changed through ganesha alone, which knows what it has done.
   if [[ $KIND == lazy ]]; then more="Attr_Expiration_Time = $((LIFE < CACHED ? 0 : 1));"; fi
-  cat >"$WOMM_ROOT/.export.$1" <<BLOCK
+  put "$WOMM_ROOT/exports.d/$1.conf" "$(
+    cat <<BLOCK
 EXPORT {
   Export_Id = $ID;
   Path = $WOMM_ROOT/$PLACE;
@@ -56,7 +62,7 @@ EXPORT {
   ${clients:+CLIENT { Clients = $clients; Access_Type = RW; Squash = All_Squash; Protocols = 4; Transports = TCP; \}}
 }
 BLOCK
-  mv -f "$WOMM_ROOT/.export.$1" "$WOMM_ROOT/exports.d/$1.conf"
+  )"
 }
 
 # reread: have ganesha read its exports, and wait for it. Exit 1 if it doesn't. Call it locked, as `exports`.
@@ -81,11 +87,14 @@ read_since() {
   done
 }
 
-# export_task TASK KIND PATH UID GID AGE PLACE PID: note it and export it. Call it locked, as `exports`.
+# export_task TASK KIND PATH UID GID AGE PLACE PID: note it and export it. Exit 1 if that can't be. Call it locked, as `exports`.
 export_task() {
-  note "$@"
-  write_export "$1"
-  reread
+  note "$@" && export_noted "$1"
+}
+
+# export_noted TASK: export what has a record. Exit 1 if that can't be. Call it locked, as `exports`.
+export_noted() {
+  write_export "$1" && reread
 }
 
 # unexport TASK: nobody sees it any more. Call it locked, as `exports`.

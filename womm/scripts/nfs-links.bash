@@ -89,7 +89,7 @@ view_for() {
 # answers PLACE PID: wait until the mount answers. Exit 1 if it doesn't, or PID, the link, ends before.
 answers() {
   local end=$((SECONDS + 30))
-  until mountpoint -q "$1"; do
+  until timeout -k 1 20 mountpoint -q "$1"; do
     if ((SECONDS > end)) || ! kill -0 "$2" 2>/dev/null; then
       complain 'the link could not be mounted'
       return 1
@@ -97,7 +97,10 @@ answers() {
     sleep 0.05
   done
   # As root would see it: readdir's answers are in the cache then.
-  timeout 20 ls "$1" >/dev/null
+  timeout -k 1 20 ls "$1" >/dev/null || {
+    complain 'the link does not answer'
+    return 1
+  }
 }
 
 # take_over TASK PATH UID GID AGE PLACE PID: the link is exported, in place of an earlier one. Call it locked, as the task.
