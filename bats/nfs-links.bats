@@ -23,7 +23,7 @@ teardown() {
   kill -KILL "$(cat "$NFS_RUN/ganesha.pid")"
   # shellcheck disable=SC2016 # that shell's variables
   LINK=$link bash -c '
-    trap '\''[[ $(ps -o stat= -p "$LINK") == [!Z]* ]] || echo 2 >"$NFS_RUN/reread"'\'' HUP
+    trap '\''while [[ $(ps -o stat= -p "$LINK") == [!Z]* ]]; do sleep 0.02; done; echo 2 >"$NFS_RUN/reread"'\'' HUP
     echo $$ >"$NFS_RUN/ganesha.pid"
     while true; do sleep 0.02; done' 3>&- &
   eventually grep -qx "$!" "$NFS_RUN/ganesha.pid"
