@@ -126,8 +126,9 @@ def run(bench: Bench) -> Report:
         " The large one: random bytes.",
         "womm: what womm.shares.copy.push takes in a `womm parallel`, less its wait for the cluster's word on"
         " the task's pods. The look before: at the directory, before anything is begun.",
-        "What the large file costs beyond kubectl exec: the hub, kubectl proxy and the agent move each byte;"
-        " and containerd takes more for messages of a WebSocket than for SPDY, which kubectl's becomes.",
+        "The small files go through the hub, the large one by a kubectl exec of its own: through the hub, it,"
+        " kubectl proxy and the agent would move each byte, and containerd takes more for messages of a"
+        " WebSocket than for SPDY, which kubectl's becomes.",
     ]
     return Report(TITLE, [Table(("", *_WAYS), rows)], bounds, notes)
 

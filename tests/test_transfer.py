@@ -18,17 +18,17 @@ from womm.shares.transfer import Meter
 
 pytestmark = pytest.mark.usefixtures("hermetic")
 
-#: An ssh that runs the command here; $1 is the host.
-NEAR = 'shift; exec "$@"'
+#: An ssh that runs the command here; $1 is which of two ways it is, $2 the host.
+NEAR = 'shift 2; exec "$@"'
 #: One whose partner is stopped in the middle, as a node that hangs.
-STALLED = "shift; \"$@\" & p=$!; kill -STOP $p; trap 'kill -KILL $p' EXIT; trap exit TERM; wait"
+STALLED = "shift 2; \"$@\" & p=$!; kill -STOP $p; trap 'kill -KILL $p' EXIT; trap exit TERM; wait"
 #: One that is cut after 300 kB.
 PASS = "while ($n < 300000 and $got = sysread STDIN, $b, 4096) { syswrite STDOUT, $b; $n += $got }"
-CUT = f"shift; perl -e '{PASS}' | \"$@\""
+CUT = f"shift 2; perl -e '{PASS}' | \"$@\""
 
 #: One that has passed 300 kB when it removes the file put for %s. rsync may end before its stdin does.
 REST = "while ($got = sysread STDIN, $b, 4096) { syswrite STDOUT, $b }"
-REMOVES = f"shift; \"$@\" < <(perl -e '{PASS} unlink q(%s); {REST}')"
+REMOVES = f"shift 2; \"$@\" < <(perl -e '{PASS} unlink q(%s); {REST}')"
 
 
 @pytest.fixture
@@ -46,17 +46,18 @@ def ssh(hermetic: Hermetic, *tries: str) -> str:
     """Make an ssh that does for each call what the next of `tries` says; the last one for all others."""
     cases = "".join(f"{number}) {how} ;;\n" for number, how in enumerate(tries[:-1], 1))
     count = hermetic.root / "calls"
-    script = f"#!/bin/bash\necho >>{count}\ncase $(wc -l <{count}) in\n{cases}*) {tries[-1]} ;;\nesac\n"
+    script = f"#!/bin/bash\necho $1 >>{count}\ncase $(wc -l <{count}) in\n{cases}*) {tries[-1]} ;;\nesac\n"
     return str(hermetic.stub("an-ssh", script))
 
 
-def calls(hermetic: Hermetic) -> int:
-    return len((hermetic.root / "calls").read_text())
+def calls(hermetic: Hermetic) -> list[str]:
+    """By which way each try went."""
+    return (hermetic.root / "calls").read_text().split()
 
 
 def send(here: Path, target: Path, rsh: str, silence: int = 20) -> None:
-    argv = ["--archive", "--delete", "--delete-excluded", f"--rsh={rsh}", "./", f"host:{target}/"]
-    transfer.send(argv, here, {}, look_at(here), silence=silence)
+    argv = ["--archive", "--delete", "--delete-excluded", "./", f"host:{target}/"]
+    transfer.send(argv, ([rsh, "first"], [rsh, "second"]), here, {}, look_at(here), silence=silence)
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -80,7 +81,7 @@ def test_a_transfer_that_stalls_or_is_cut_is_tried_once_more(
     hermetic: Hermetic, here: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], trouble: str
 ) -> None:
     send(here, tmp_path / "there", ssh(hermetic, trouble, NEAR), silence=2)
-    assert calls(hermetic) == 2
+    assert calls(hermetic) == ["first", "second"]
     assert contents(tmp_path / "there") == contents(here)
     assert capfd.readouterr().err.startswith("womm: the copy was cut, and is tried once more (rsync failed: ")
 
@@ -95,13 +96,13 @@ def test_of_a_file_that_vanishes_nothing_older_is_left_there(
     send(here, tmp_path / "there", ssh(hermetic, REMOVES % (here / "sub" / "9"), NEAR))
     assert not (here / "sub" / "9").exists()
     assert contents(tmp_path / "there") == contents(here)
-    assert calls(hermetic) == 2
+    assert calls(hermetic) == ["first", "second"]
     assert capfd.readouterr() == ("", "")
 
 
 def test_what_vanishes_again_is_not_waited_for(hermetic: Hermetic, here: Path, tmp_path: Path) -> None:
-    send(here, tmp_path / "there", ssh(hermetic, 'shift; "$@"; exit 24'))
-    assert calls(hermetic) == 2
+    send(here, tmp_path / "there", ssh(hermetic, 'shift 2; "$@"; exit 24'))
+    assert calls(hermetic) == ["first", "second"]
 
 
 def test_a_transfer_that_stalls_twice_ends_with_an_error(
@@ -111,7 +112,7 @@ def test_a_transfer_that_stalls_twice_ends_with_an_error(
     with pytest.raises(CommandFailed) as caught:
         send(here, tmp_path / "there", ssh(hermetic, STALLED), silence=2)
     assert caught.value.status == 30
-    assert calls(hermetic) == 2
+    assert calls(hermetic) == ["first", "second"]
 
 
 def test_what_trying_again_cannot_mend_is_not_tried_again(
@@ -119,7 +120,7 @@ def test_what_trying_again_cannot_mend_is_not_tried_again(
 ) -> None:
     with pytest.raises(CommandFailed):
         send(here, tmp_path / "there" / "too" / "deep", ssh(hermetic, NEAR))
-    assert calls(hermetic) == 1
+    assert calls(hermetic) == ["first"]
 
 
 def test_what_a_first_try_has_left_there_is_gone_though_it_is_ignored(
@@ -129,16 +130,8 @@ def test_what_a_first_try_has_left_there_is_gone_though_it_is_ignored(
     there.mkdir()
     (there / ".large.AbCdEf").write_text("half")
     rsh = ssh(hermetic, NEAR)
-    argv = [
-        "--archive",
-        "--delete",
-        "--delete-excluded",
-        "--filter=- .*",
-        f"--rsh={rsh}",
-        "./",
-        f"x:{there}/",
-    ]
-    transfer.send(argv, here, {}, look_at(here))
+    argv = ["--archive", "--delete", "--delete-excluded", "--filter=- .*", "./", f"x:{there}/"]
+    transfer.send(argv, ([rsh, "first"], [rsh, "second"]), here, {}, look_at(here))
     assert contents(there) == contents(here)
 
 
@@ -196,8 +189,8 @@ from womm.shares import look, transfer
 from womm.shares.look import look_at
 if sys.argv[4:]: output.be_quiet()
 here = Path(sys.argv[1])
-argv = ["--archive", "--bwlimit=2M", f"--rsh={sys.argv[3]}", "./", f"host:{sys.argv[2]}/"]
-transfer.send(argv, here, {}, look_at(here))
+argv = ["--archive", "--bwlimit=2M", "./", f"host:{sys.argv[2]}/"]
+transfer.send(argv, ([sys.argv[3], "first"], [sys.argv[3], "second"]), here, {}, look_at(here))
 output.progress("done")
 """
 

@@ -83,6 +83,11 @@ class Run:
         """What runs a command in a pod, as ssh would: the pod's name and the command follow."""
         return [tool("perl"), "-X", f"{self.path}/scripts/login.pl"]
 
+    def login_by(self, words: Sequence[str]) -> list[str]:
+        """The same for much data: `words`, a `kubectl exec` without the pod's name, take the hub's place."""
+        self.write("exec", b"".join(os.fsencode(word) + b"\0" for word in words))
+        return [tool("perl"), f"{self.path}/scripts/login-exec.pl"]
+
     @property
     def environment(self) -> dict[str, str]:
         """What marks the run's processes, and tells its scripts where they are."""

@@ -29,17 +29,8 @@ class Pool:
 
     def submit(self, ask: Callable[..., T], *arguments: object) -> Future[T]:
         """Have `ask` called in another thread."""
-        signals.check()
-        future: Future[T] = Future()
-
-        def call() -> None:
-            try:
-                future.set_result(ask(*arguments))
-            except BaseException as error:
-                future.set_exception(error)
-
+        future = beside(ask, *arguments)
         self._asked.append(future)
-        threading.Thread(target=call, name="beside", daemon=True).start()
         return future
 
     def __enter__(self) -> Pool:
@@ -55,6 +46,21 @@ class Pool:
             # Some had just begun with something else.
             if wait(self._asked, _TIDYING).not_done:
                 _end_children()
+
+
+def beside(ask: Callable[..., T], *arguments: object) -> Future[T]:
+    """Have `ask` called in another thread, which nobody has to wait for."""
+    signals.check()
+    future: Future[T] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(ask(*arguments))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=call, name="beside", daemon=True).start()
+    return future
 
 
 def answer(future: Future[T]) -> T:

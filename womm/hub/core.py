@@ -78,6 +78,9 @@ class Core:
         self.reached = False
         self.complaint = ""
         self.stopping = asyncio.Event()
+        # They will be asked for soon: the way there takes a tenth of a second.
+        for host, container in settings.others.items():
+            self._open(host, container, _NO_LIMIT)
 
     # Pods come and go.
 

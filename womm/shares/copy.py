@@ -21,6 +21,10 @@ from womm.shares.home import Expected
 from womm.shares.look import PARTIAL, Look
 from womm.shares.transfer import send
 from womm.shares.tree import Known
+from womm.threads import answer, beside
+
+# Bytes of a share from which on a stream of its own takes less time than it costs.
+_MUCH = 32 << 20
 
 # Bytes that a pod is given beyond its copy, for what its jobs write there; and the same part of the copy.
 _SLACK, _PART = 64 << 20, 8
@@ -73,28 +77,43 @@ def push(
     sent = home.record(directory, names) if share.back else None
     permitted()
     progress(f"womm: copying {directory} to the file server")
-    _mirror(run_, directory, look, found.pod, server.script("fill", run_.task, key))
     # On stdin: an argument would be in the process list.
     run_.write("secret", f"{share.secret}\n".encode())
-    call("ready", run_.path / "secret")
+
+    def admit() -> None:
+        call("ready", run_.path / "secret")
+        if share.back:
+            call("receive")
+
+    # There are no pods yet that could come too early.
+    admitted = beside(admit)
+    partner = server.script("fill", run_.task, key)
+    _mirror(kube, run_, directory, look=look, pod=found.pod, partner=partner)
+    answer(admitted)
     if sent is None:
         return Pushed(closing, None)
-    call("receive")
     return Pushed(closing, (Expected(run_.task, key, share.directory, kube), sent))
 
 
-def _mirror(run_: Run, directory: Path, look: Look, pod: str, partner: Sequence[str]) -> None:
+def _mirror(kube: Kube, run_: Run, directory: Path, *, look: Look, pod: str, partner: Sequence[str]) -> None:
     # `partner` is the rsync there: it knows the place.
     # What is ignored is nothing that a first try may have left there: a file half sent, say.
     argv = ["--archive", "--hard-links", "--sparse", "--delete", "--delete-excluded"]
+    # All that there is has been listed once already; the way is long, and would be gone again and again.
+    argv += ["--no-inc-recursive"]
+    # The least: what it gains on a slow line, it must not lose on a fast one (bench/sync).
+    argv += ["--compress", "--compress-level=1"]
     # Two changes in one second differ in the nanoseconds alone; by default rsync compares seconds.
     argv += ["--modify-window=-1"]
     # The server's user is not the files' owner: what it can't read, no pod could pull.
     argv += ["--no-owner", "--no-group", "--chmod=Du+rx,Fu+r"]
-    argv += [f"--rsh={' '.join(run_.login)}", f"--rsync-path={' '.join(partner)}"]
-    argv += [*ignore.arguments(directory), "./", f"{pod}:./"]
+    argv += [f"--rsync-path={' '.join(partner)}", *ignore.arguments(directory), "./", f"{pod}:./"]
+    first = run_.login
+    if look.size >= _MUCH:
+        first = run_.login_by(kube.argv("exec", "-i", "-c", server.CONTAINER))
     try:
-        send(argv, directory, run_.environment, look)
+        # The hub's channel comes back when it is cut.
+        send(argv, (first, run_.login), directory, run_.environment, look)
     except CommandFailed as failure:
         said = failure.stderr.decode(errors="replace")
         if (broken := ignore.complaint(directory, said)) is not None:

@@ -68,20 +68,21 @@ class Meter:
 
 def send(
     argv: Sequence[str],
+    ways: tuple[Sequence[str], Sequence[str]],
     directory: Path,
     env: Mapping[str, str],
     look: Look,
     *,
     silence: int = SILENCE,
 ) -> None:
-    """Run rsync, whose options and operands are `argv`, in `directory`; once more if it is cut,
-    or if something vanishes meanwhile.
+    """Run rsync, whose options and operands are `argv`, in `directory`, the first of `ways` as its ssh; once
+    more, by the second, if that is cut or something vanishes meanwhile.
 
     Raises CommandFailed.
     """
     told = (*_NAMES, *_REPORTS) if look.large else _REPORTS if output.shows_status() else ()
-    whole = ["rsync", f"--timeout={silence}", *told, *argv]
-    for again in (True, False):
+    for way, again in zip(ways, (True, False), strict=True):
+        whole = ["rsync", f"--timeout={silence}", *told, f"--rsh={' '.join(way)}", *argv]
         meter = Meter(look)
 
         def hear(chunk: bytes, meter: Meter = meter) -> None:
