@@ -41,7 +41,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put the sandbox's own tests first: they take it down and up. Leave out what this cluster cannot run.
 
-    Last comes the test that ends the second node: the next one has to get its images anew.
+    Last comes the test that ends the second node.
     """
     order = {"test_sandbox.py": 0, "test_node_gone.py": 2}
     items.sort(key=lambda item: order.get(item.path.name, 1))

@@ -1,4 +1,4 @@
-"""Both servers of a namespace, for the tests of what is shared over NFS."""
+"""Both servers of a namespace, and directories there, for the tests of what is shared over NFS."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from kit import IMAGES, Done, Place, User, call, kubectl, new_namespace
 SYSTEM = "womm-system"
 #: Whose the exports of `publish` are.
 OWNER = (1501, 1502)
+#: Seconds for what the second node does: its processor is computed.
+SLOW = 300
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,14 @@ def set_up(home: User, namespace: str) -> str:
     for where, deployment in ((namespace, "womm-server"), (SYSTEM, f"womm-nfs-{namespace}")):
         kubectl("-n", where, "rollout", "status", f"deployment/{deployment}", "--timeout=60s")
     return done.messages
+
+
+def reshare(place: Place, share: str) -> Place:
+    """Have a directory that was set up shared in this way from now on, over NFS."""
+    words = ("--yes", "--as-root", "--share", share, "--share-via", "nfs")
+    done = place.womm("setup", *words, limit=SLOW)
+    assert done.status == 0, done.messages
+    return place
 
 
 def drop_nfs_server(namespace: str) -> None:

@@ -10,18 +10,9 @@ from collections.abc import Callable
 
 import pytest
 from kit import NODE2, Place, node2_kernel
-from servers import Servers
+from servers import SLOW
 
 pytestmark = [pytest.mark.node2, pytest.mark.timeout(600), pytest.mark.usefixtures("clean")]
-
-#: Its processor is computed.
-SLOW = 300
-
-
-@pytest.fixture(scope="module")
-def namespace(servers: Servers) -> str:
-    """The namespace that has both servers."""
-    return servers.namespace
 
 
 @pytest.fixture(scope="module")

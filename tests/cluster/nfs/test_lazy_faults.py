@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from kit import NODE2, PREFIX, Place, Running, User, good, kubectl, marked, names, pods
-from servers import SYSTEM, Servers
+from kit import NODE2, Place, Running, User, good, kubectl, marked, names, pods
+from servers import SLOW, SYSTEM, Servers, reshare
 
 pytestmark = [pytest.mark.node2, pytest.mark.timeout(600), pytest.mark.usefixtures("clean")]
 
-#: That node's processor is computed.
-SLOW = 300
 #: Seconds for which a link is cut; longer than a relay takes for granted that a silent one lives.
 CUT, SILENT = 20, 25
 #: Files that jobs read, each so many bytes.
@@ -24,29 +22,11 @@ FILES, SIZE = 200, 50_000
 
 
 @pytest.fixture(scope="module")
-def namespace(servers: Servers) -> str:
-    """The namespace that has both servers."""
-    return servers.namespace
-
-
-@pytest.fixture(scope="module")
-def shared(servers: Servers, home: User) -> Place:
-    """A directory that is shared lazily, with files to be read."""
-    place = Place(home, servers.namespace, home.root / "faults")
-    place.path.mkdir()
+def full(shared: Place) -> Place:
+    """The directory, with files to be read."""
     for number in range(FILES):
-        (place.path / f"file-{number}").write_bytes(os.urandom(SIZE))
-    return setup(place, "lazy")
-
-
-def setup(place: Place, share: str) -> Place:
-    """Set the directory up, over NFS."""
-    done = place.womm(
-        "setup", "--yes", "--as-root", "--share", share, "--share-via", "nfs",
-        "--prefix", PREFIX, limit=SLOW, **NODE2,
-    )  # fmt: skip
-    assert done.status == 0, done.messages
-    return place
+        (shared.path / f"file-{number}").write_bytes(os.urandom(SIZE))
+    return shared
 
 
 def process(user: User, words: str) -> int:
@@ -99,8 +79,9 @@ class Reader:
 
 
 def test_a_link_that_is_cut_costs_time_and_nothing_else_and_one_that_ends_other_pods(
-    servers: Servers, shared: Place
+    servers: Servers, full: Place
 ) -> None:
+    shared = reshare(full, "lazy")
     with shared.started("parallel", "--kube-pods", "1", "--", READER, ":::", "1", **NODE2) as running:
         reader = Reader(shared, running)
         reader.goes_on()
@@ -162,9 +143,9 @@ def small(servers: Servers, directory: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("directory", ["/srv/nfs/mirror", "/srv/nfs/live"])
 def test_a_full_disk_of_the_server_is_told_and_leaves_nothing(
-    servers: Servers, shared: Place, directory: str
+    servers: Servers, full: Place, directory: str
 ) -> None:
-    setup(shared, "eager")
+    shared = reshare(full, "eager")
     with small(servers, directory):
         done = shared.parallel("--", "true {}", ":::", "1", limit=SLOW, **NODE2)
     assert done.status == 125, done.messages

@@ -8,39 +8,15 @@ import shlex
 import signal
 
 import pytest
-from kit import NODE2, PREFIX, Place, User, call, eventually, joblog, kubectl, marked, names, node2_kernel
-from servers import SYSTEM, Servers
+from kit import NODE2, Place, call, eventually, joblog, kubectl, marked, names, node2_kernel
+from servers import SLOW, SYSTEM, Servers, reshare
 
 pytestmark = [pytest.mark.node2, pytest.mark.timeout(600), pytest.mark.usefixtures("clean")]
 
-#: That node's processor is computed.
-SLOW = 300
 #: Entries of a directory: more than sshfs 3.7.3 survives unless it is spared (libfuse/sshfs #341).
 MANY = 5000
 #: Seconds that what pods know of a file counts, where a test says so: none that womm itself would choose.
 FRESH = 2
-
-
-@pytest.fixture(scope="module")
-def namespace(servers: Servers) -> str:
-    """The namespace that has both servers."""
-    return servers.namespace
-
-
-@pytest.fixture(scope="module")
-def shared(servers: Servers, home: User) -> Place:
-    """A directory that was set up with --share eager; setup has found out what the cluster can do."""
-    place = Place(home, servers.namespace, home.root / "shared")
-    (place.path / "sub").mkdir(parents=True)
-    (place.path / "a").write_text("1\n2\n")
-    (place.path / "sub" / "run").write_text("#!/bin/sh\necho run in $PWD as $(id -u):$(id -g)\n")
-    (place.path / "sub" / "run").chmod(0o755)
-    done = place.womm(
-        "setup", "--yes", "--as-root", "--share", "eager", "--prefix", PREFIX,
-        limit=SLOW, **NODE2,
-    )  # fmt: skip
-    assert done.status == 0, done.messages
-    return place
 
 
 def run(place: Place, *arguments: str) -> list[str]:
@@ -50,10 +26,7 @@ def run(place: Place, *arguments: str) -> list[str]:
     return done.out.decode().splitlines()
 
 
-def test_setup_tries_nfs_and_jobs_see_the_directory_as_it_was_when_they_began(
-    servers: Servers, shared: Place
-) -> None:
-    assert shared.config()["via"] == "nfs"
+def test_jobs_see_the_directory_as_it_was_when_they_began(servers: Servers, shared: Place) -> None:
     (shared.path / "asdf").touch()
     script = (
         'ls; sub/run; echo >made; stat -c "%u:%g %a" made; grep -c " $PWD nfs4 " /proc/mounts; uname -r; : {}'
@@ -82,13 +55,6 @@ def test_a_server_that_is_replaced_costs_time_not_results(servers: Servers, shar
     assert "is served anew: its pods are replaced" in done.messages
 
 
-def lazy(shared: Place) -> Place:
-    """The same directory, read as jobs need it."""
-    done = shared.womm("setup", "--yes", "--as-root", "--share", "lazy", "--share-via", "nfs", limit=SLOW)
-    assert done.status == 0, done.messages
-    return shared
-
-
 LAZILY = r"""
 cat a
 sub/run
@@ -105,7 +71,7 @@ cat a; : {}
 
 
 def test_a_lazy_share_is_the_directory_itself(servers: Servers, shared: Place) -> None:
-    place = lazy(shared)
+    place = reshare(shared, "lazy")
     (place.path / "gone").touch()
     (place.path / "many").mkdir()
     for number in range(MANY):
@@ -134,7 +100,7 @@ def test_a_lazy_share_is_the_directory_itself(servers: Servers, shared: Place) -
 def test_a_client_that_is_killed_leaves_no_pod_no_export_and_no_container(
     servers: Servers, shared: Place
 ) -> None:
-    place = lazy(shared)
+    place = reshare(shared, "lazy")
     with place.started(
         "parallel", "--kube-pods", "1", "--", "touch here; sleep 600; : {}", ":::", "1", **NODE2
     ) as running:
@@ -152,7 +118,7 @@ def test_a_client_that_is_killed_leaves_no_pod_no_export_and_no_container(
 
 def test_nothing_but_the_directory_can_be_reached_by_the_link(shared: Place) -> None:
     # By the very command with which womm starts the server: what it serves is all that the other end can get.
-    place, secret = lazy(shared), shared.user.root / "secret"
+    place, secret = reshare(shared, "lazy"), shared.user.root / "secret"
     secret.write_text("secret\n")
     (place.path / "out").symlink_to(secret)
     wanted = ["../secret", str(secret), "out", "/proc/1/environ", "/root/.kube/config"]
