@@ -94,8 +94,81 @@ nfs() {
   nfs publish task key "$ONE" "$(id -u)" "$(id -g)" back
   nfs results task
   [[ $(bash "$SCRIPTS/server-share" results task key) == "$WOMM_ROOT/results/task/pods" ]]
+  mkdir ../second
+  nfs publish second key 00000000000000000000000000000000 "$(id -u)" "$(id -g)" back
+  nfs close second
+  run -3 nfs results second
+  run -3 nfs results never
+}
+
+@test "server-nfs: who holds a task can want its results, and gets them as long as they are asked for" {
+  echo 1 >file
+  run nfs hold task key "$ONE" "$(id -u)" "$(id -g)" back </dev/null
+  [[ $status -eq 0 && $output == *'womm-nfs: ready 0 0 new' ]]
+  echo 2 >"$NFS_ROOT/live/task/files/file"
+  # As the NFS server's next container, or its next pod with the same volume.
+  WOMM_ROOT=$NFS_ROOT WOMM_RUN=$NFS_RUN bash "$SCRIPTS/nfs-door" begin
+  run nfs hold task key "$ONE" "$(id -u)" "$(id -g)" back </dev/null
+  [[ $status -eq 0 && $output == *'womm-nfs: ready 0 0 same' ]]
+  nfs results task
+  local place=$WOMM_ROOT/results/task/pods
+  [[ $(<"$place/nfs/files/file") == 2 ]]
+  # All that there will be is here: the NFS server may go.
   nfs close task
+  nfs results task
+  [[ $(bash "$SCRIPTS/server-share" results task key) == "$place"$'\n'"$place/nfs/report" ]]
+}
+
+@test "server-nfs: that the results are a second tree's, and the first one is lost, is told" {
+  echo 1 >file
+  nfs hold task key "$ONE" "$(id -u)" "$(id -g)" back </dev/null
+  echo 2 >"$NFS_ROOT/live/task/files/file"
+  # As a new pod of the server's without a volume of its own.
+  rm -rf "$NFS_ROOT"/{live,tasks,exports.d}/*
   run -3 nfs results task
+  run nfs hold task key "$ONE" "$(id -u)" "$(id -g)" back </dev/null
+  [[ $status -eq 0 && $output == *'womm-nfs: ready 0 0 new' ]]
+  echo 3 >"$NFS_ROOT/live/task/files/other"
+  local said='server-nfs: the NFS server was replaced, and with it went what jobs had changed that had ended before'
+  run -5 nfs results task
+  [[ $output == "$said" ]]
+  nfs close task
+  run -5 nfs results task
+  [[ $output == "$said" ]]
+  [[ $(<"$WOMM_ROOT/results/task/pods/nfs/files/other") == 3 ]]
+}
+
+@test "server-nfs: what its owner can't read stays there and is named, and the rest comes" {
+  # Root could read it all.
+  local owner=1001
+  [[ $(id -u) == 0 ]] || owner=$(id -u)
+  echo 1 >file
+  nfs publish task key "$ONE" "$owner" "$owner" back
+  local tree=$NFS_ROOT/live/task/files place=$WOMM_ROOT/results/task/pods/nfs
+  mkdir "$tree/shut"
+  echo 2 >"$tree/open" && echo 2 >"$tree/closed" && echo 2 >"$tree/shut/in"
+  [[ $(id -u) != 0 ]] || chown -R "$owner" "$tree"
+  chmod 0 "$tree/closed" "$tree/shut"
+  run -5 nfs results task
+  [[ $output == *'/closed" '*'Permission denied (13)'*'server-nfs: jobs have made some of it unreadable' ]]
+  [[ $(<"$place/files/open") == 2 && ! -e $place/files/closed && ! -e $place/files/shut/in ]]
+  chmod 0700 "$tree/shut"
+}
+
+@test "server-nfs: results for which there is no room here are none, and stay where they are" {
+  echo 1 >file
+  nfs publish task key "$ONE" "$(id -u)" "$(id -g)" back
+  echo 2 >"$NFS_ROOT/live/task/files/file"
+  local rsync
+  rsync=$(command -v rsync)
+  program rsync 'case "$*" in *--files-from*) echo "rsync: [receiver] mkstemp \"x\" failed: No space left on device (28)" >&2
+    exit 23 ;; *) exec '"$rsync"' "$@" ;; esac'
+  run -1 nfs results task
+  [[ $output == *'No space left on device'* ]]
+  rm "$BED/bin/rsync"
+  hash -r
+  nfs results task
+  [[ $(<"$WOMM_ROOT/results/task/pods/nfs/files/file") == 2 ]]
 }
 
 @test "server-nfs: a copy that has failed is not published, and none of what it has is left" {
