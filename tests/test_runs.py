@@ -459,6 +459,31 @@ def test_a_later_womm_keeps_to_that_order(tmp_path: Path) -> None:
     assert log.read_text().split() == ["pods", "export", "export"]
 
 
+def test_what_comes_last_waits_until_a_later_womm_has_brought_the_results_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log"
+    run = Run()
+    run.undo_later(note(log, "export"), last=True)
+    run.undo_later(note(log, "pods"))
+    run.write(runs.RESULTS, b"{}")
+    run.close()
+
+    def complete(path: Path, _kubeconfig: str) -> None:
+        with log.open("a") as file:
+            file.write("home\n")
+        if log.read_text().split() == ["home"]:
+            raise WommError("not now")
+        (path / runs.RESULTS).unlink()
+
+    monkeypatch.setattr("womm.shares.home.complete", complete)
+    sweep()
+    assert log.read_text().split() == ["home", "pods"]
+    sweep()
+    assert log.read_text().split() == ["home", "pods", "home", "export"]
+    assert not run.path.exists()
+
+
 def test_a_dead_run_is_undone_with_the_kubeconfig_that_it_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

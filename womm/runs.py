@@ -207,14 +207,17 @@ def sweep(patience: float = _SHORT_PATIENCE) -> None:
             notes[path] = _recorded(path)
             _bring_home(path, notes[path][0])
         deadline = time.monotonic() + patience
-        for turn in (0, 1):
+        # What comes last may end what keeps results.
+        is_home = [path for path in paths if not (path / RESULTS).exists()]
+        for turn, taken in enumerate((paths, is_home)):
             steps = [
                 (path, argv, pool.submit(_take_back, argv, kubeconfig, max(0, deadline - time.monotonic())))
-                for path, (kubeconfig, undo) in notes.items()
+                for path in taken
+                for kubeconfig, undo in [notes[path]]
                 for argv in undo[turn]
             ]
-            for path, (_, undo) in notes.items():
-                undo[turn] = [argv for of, argv, done in steps if of == path and not answer(done)]
+            for path in taken:
+                notes[path][1][turn] = [argv for of, argv, done in steps if of == path and not answer(done)]
         for path, (kubeconfig, left) in notes.items():
             if any(left) or (path / RESULTS).exists():
                 warn(f"→ the next womm command tries again; if it never can: rm -r {path}")
