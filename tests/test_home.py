@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 
 import pytest
 from conftest import Hermetic
@@ -13,6 +16,7 @@ from womm import server
 from womm.errors import WommError
 from womm.files import SCRIPTS
 from womm.kubectl import Kube
+from womm.link import Link
 from womm.runs import RESULTS, Run
 from womm.shares import home
 from womm.shares.home import Expected, Home
@@ -32,6 +36,7 @@ class World:
     """A directory of which something was sent, a run, and a file server that is a directory, too."""
 
     def __init__(self, hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._hermetic, self._patches = hermetic, monkeypatch
         self.root, self.server = hermetic.root / "shared", hermetic.root / "server"
         self.run = Run()
         login = hermetic.stub("login", LOGIN)
@@ -59,6 +64,14 @@ class World:
         """What the run's end will do."""
         note = self.run.path / "undo"
         return note.read_text() if note.exists() else ""
+
+    def over_nfs(self, script: str) -> Home:
+        """The way home from the NFS server, for which `script` speaks: its first argument is `results`."""
+        stub = self._hermetic.stub("server-nfs", f"#!/bin/sh\n{script}\n")
+        self._patches.setattr(server, "_NFS_SCRIPT", str(stub))
+        expected = Expected(self.run.task, KEY, str(self.root), Kube("n", "c"), nfs=True)
+        self.run.write(RESULTS, json.dumps(asdict(expected)).encode())
+        return Home(self.run, self.run.path, "pod", home.expected_at(self.run.path))
 
 
 @pytest.fixture
@@ -111,7 +124,7 @@ def test_what_can_not_be_fetched_is_kept(world: World) -> None:
         WommError, match=r"^the jobs' results could not be fetched \(rsync failed: "
     ) as caught:
         world.home.bring()
-    assert "is kept on the file server" in caught.value.hint
+    assert "is kept in the cluster" in caught.value.hint
     assert (world.run.path / RESULTS).exists()
     assert "close" not in world.steps()
     world.root.mkdir()
@@ -140,3 +153,73 @@ def test_a_server_that_knows_nothing_of_the_task_has_lost_it_which_is_told_once(
     with pytest.raises(WommError, match="is lost: the file server was replaced meanwhile"):
         world.home.bring()
     assert not (world.run.path / RESULTS).exists()
+
+
+#: Has the NFS server's version of the file where server-share finds it, as server-nfs does.
+FETCH = 'mkdir -p "{0}/nfs/files" && echo "a job\'s" >"{0}/nfs/files/file" && : >"{0}/nfs/report"'
+
+
+def test_over_nfs_the_file_server_fetches_the_results_first_and_both_servers_forget_them_then(
+    world: World,
+) -> None:
+    way = world.over_nfs(f'[ "$*" = "results {world.run.task}" ] && {FETCH.format(world.place)}')
+    assert "close" not in world.steps()
+    way.bring()
+    assert (world.root / "file").read_text() == "a job's\n"
+    assert not (world.run.path / RESULTS).exists()
+    steps = json.loads(world.steps())["last"]
+    assert [argv[-3:] for argv in steps] == [
+        ["close", world.run.task, KEY],
+        [server.nfs_script("close")[0], "close", world.run.task],
+    ]
+
+
+def test_results_that_the_nfs_server_can_not_give_now_are_kept(world: World) -> None:
+    way = world.over_nfs('echo "server-nfs: the NFS server can\'t be reached" >&2; exit 255')
+    with pytest.raises(
+        WommError, match=r"could not be fetched \(server-nfs: the NFS server can't be rea"
+    ) as caught:
+        way.bring()
+    assert "the next womm command tries again" in caught.value.hint
+    assert (world.run.path / RESULTS).exists()
+    assert "close" not in world.steps()
+
+
+def test_results_that_went_with_the_nfs_server_are_lost_which_is_told_once(world: World) -> None:
+    way = world.over_nfs("exit 3")
+    with pytest.raises(WommError, match="is lost: the NFS server was replaced meanwhile"):
+        way.bring()
+    assert not (world.run.path / RESULTS).exists()
+    # The file server has its snapshot.
+    assert '"close"' in world.steps()
+
+
+def test_of_results_that_are_not_whole_there_comes_what_there_is_and_the_run_fails(
+    world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    way = world.over_nfs(f"{FETCH.format(world.place)}; echo first >&2; echo 'server-nfs: why' >&2; exit 5")
+    with pytest.raises(WommError, match=r"may be lost \(server-nfs: why\)") as caught:
+        way.bring()
+    assert caught.value.exit_code == 125
+    assert (world.root / "file").read_text() == "a job's\n"
+    assert not (world.run.path / RESULTS).exists()
+    assert capfd.readouterr().err == "womm: first\nwomm: 1 file brought back\n"
+
+
+def test_a_later_womm_ends_the_pods_first_where_they_have_it_over_nfs(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    @contextmanager
+    def linked(_kube: Kube, _patience: float) -> Iterator[Link]:
+        told.append("linked")
+        yield Link(world.run, "pod")
+
+    monkeypatch.setattr(home, "linked", linked)
+    monkeypatch.setattr(home, "end_pods", lambda _kube, task: told.append(f"end {task}"))
+    monkeypatch.setattr(Home, "bring", lambda _: told.append("bring"))
+    home.complete(world.run.path, "")
+    world.over_nfs("exit 0")
+    home.complete(world.run.path, "")
+    assert told == ["linked", "bring", "linked", f"end {world.run.task}", "bring"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,39 @@ def test_a_way_that_ends_is_begun_again_and_another_export_takes_other_pods(
     assert calls(tmp_path) == list(deleted)
     # Ends that were told meanwhile count if it is the same, and in pods that stay.
     assert jobs.heard == ["doubt", *["doubt", "condemn pod-1 pod-2"] * len(deleted), "settle"]
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_the_export_of_a_snapshot_is_held_and_results_are_wanted_where_they_come_home(
+    export: Export, monkeypatch: pytest.MonkeyPatch, back: bool
+) -> None:
+    held: list[list[str]] = []
+
+    def heard(argv: list[str], *, env: Mapping[str, str]) -> Way:
+        assert env == export.link.run.environment
+        held.append(argv)
+        return Way(NEW)
+
+    monkeypatch.setattr(keeping, "Heard", heard)
+    kept = keeping.eager(replace(export, back=back), Jobs(), "key")
+    kept.start()
+    kept.wait()
+    kept.stop()
+    words = ["hold", "abcdefgh", "key", export.nfs.path, "1001", "1002", *(["back"] if back else [])]
+    assert [argv[argv.index("hold") :] for argv in held] == [words]
+
+
+def test_that_another_export_has_lost_what_was_to_come_home_is_told_at_once(
+    export: Export, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first, jobs = Way(NEW), Jobs()
+    kept = Keeping(replace(export, back=True), jobs, dialled(first, Way(NEW))[0])
+    kept.start()
+    kept.wait()
+    first.kill()
+    until(lambda: jobs.heard[-1:] == ["settle"])
+    kept.stop()
+    assert "womm: what jobs that have ended had changed may be lost\n" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

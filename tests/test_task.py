@@ -14,7 +14,7 @@ from womm import signals
 from womm.errors import WommError
 from womm.kubectl import Kube
 from womm.runs import Run
-from womm.task import create
+from womm.task import create, end_pods
 
 KUBE = Kube("team", "east")
 KUBECTL = """\
@@ -71,6 +71,13 @@ def test_without_a_quota_nobody_waits_for_the_pods(ended: Ended) -> None:
 @pytest.mark.parametrize("quotas", [ONE, FORBIDDEN], ids=["one", "not to be looked at"])
 def test_pods_that_a_quota_counts_or_may_count_are_waited_for(ended: Ended, quotas: str) -> None:
     assert ended(quotas) == [*AT_LEAST, "wait --for=delete", "--timeout=5s"]
+
+
+@pytest.mark.usefixtures("ended")
+def test_the_pods_of_a_dead_runs_task_are_deleted_and_waited_for(tmp_path: Path) -> None:
+    end_pods(KUBE, "abcdefgh")
+    expected = [DELETED, "wait --for=delete", "--timeout=20s"]
+    assert (tmp_path / "calls").read_text().splitlines() == expected
 
 
 def test_after_an_interruption_they_are_not_waited_for_long(

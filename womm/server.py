@@ -20,8 +20,8 @@ _TASK_SCRIPT = "/opt/womm/scripts/server-task"
 _NFS_SCRIPT = "/opt/womm/scripts/server-nfs"
 #: What there is to say of a namespace without NFS server.
 WITHOUT_NFS = "there is no NFS server, which lazy shares take (womm cluster-setup --no-nfs)"
-#: How its scripts end if they know nothing of a task.
-GONE = 3
+#: How its scripts end if they know nothing of a task; and if they have part of its results only.
+GONE, PARTLY = 3, 5
 _LABEL = f"app.kubernetes.io/name={NAME}"
 
 
@@ -73,6 +73,11 @@ def by_kubectl(kube: Kube, pod: str, words: tuple[str, ...]) -> list[str]:
 def closing(kube: Kube, pod: str, task: str, key: str) -> list[str]:
     """What ends a task's share, by kubectl alone."""
     return by_kubectl(kube, pod, script("close", task, key))
+
+
+def nfs_closing(kube: Kube, pod: str, task: str) -> list[str]:
+    """What ends a task's export, by kubectl alone."""
+    return by_kubectl(kube, pod, nfs_script("close", task))
 
 
 def wait_for(kube: Kube, patience: float = 60.0) -> Server:

@@ -19,8 +19,8 @@ from womm.runs import Run
 _TOLERANT = ("--ignore-not-found", "-o", "name")
 # Seconds that a deleted deployment's pods are waited for: at the end of a run, and of an interrupted one.
 _FAREWELL, _SHORT_FAREWELL = 5, 1
-# The same of pods that have their directory over NFS.
-_UNMOUNTED, _SHORTLY_UNMOUNTED = 60, 20
+# The same of pods that have their directory over NFS; that the deployment's deletion may take.
+_UNMOUNTED, _SHORTLY_UNMOUNTED, _DELETION = 60, 20, 20
 # Seconds for the answer whether anything counts the namespace's pods.
 _ASKING = 8.0
 
@@ -62,6 +62,19 @@ def create(kube: Kube, run: Run, spec: TaskSpec, undo: ExitStack) -> None:
     progress(f"{deployment} created")
 
 
+def end_pods(kube: Kube, task: str) -> None:
+    """Delete the pods of a dead run's task, which see it over NFS; wait for their end, for a while."""
+    delete = kube.argv("delete", f"deployment.apps/womm-task-{task}", *_TOLERANT)
+    attempt(delete, detached=True, patience=_DELETION)
+    _see_off(kube, task, _SHORTLY_UNMOUNTED)
+
+
+def _see_off(kube: Kube, task: str, seconds: int) -> None:
+    # Wait for the end of a task's pods, which are being deleted.
+    argv = kube.argv("wait", "--for=delete", "pods", "-l", f"womm.dev/task={task}", f"--timeout={seconds}s")
+    attempt(argv, detached=True, patience=2 * seconds)
+
+
 class _Farewell:
     """Sees a task's pods off where a quota counts them: who calls womm again at once would find them there.
 
@@ -85,10 +98,7 @@ class _Farewell:
         self._asking.join()
         if self._counted:
             full, short = (_UNMOUNTED, _SHORTLY_UNMOUNTED) if self._mounted else (_FAREWELL, _SHORT_FAREWELL)
-            seconds = short if signals.received() else full
-            ours = ("pods", "-l", f"womm.dev/task={self._spec.id}")
-            argv = self._kube.argv("wait", "--for=delete", *ours, f"--timeout={seconds}s")
-            attempt(argv, detached=True, patience=2 * seconds)
+            _see_off(self._kube, self._spec.id, short if signals.received() else full)
 
     def _ask(self) -> None:
         # Who may not look may have one: a second's wait costs less than a next run that finds no room.

@@ -132,19 +132,27 @@ def start(
     `ready` is called, in another thread, with the names of the pods that take jobs. Raises WommError.
     """
     begun = begin(run_, workers, here, undo, rules=rules, ready=ready)
-    hub, home = begun.hub, None
+    hub, home, kept = begun.hub, None, None
     pushed = begun.push()
     spec = begun.permitted()
     if begun.export is not None:
-        spec = replace(spec, nfs=_export(begun.export, begun, workers, undo))
+        located, kept = _export(begun.export, begun, workers, undo)
+        spec = replace(spec, nfs=located)
     elif begun.found is not None:
         hub.leave(begun.found.pod)
     if pushed is not None and begun.found is not None and pushed.results is not None:
-        expect(run_.write, *pushed.results)
-        # Not before they are home.
-        run_.forget(pushed.closing)
-        home = Home(run_, run_.path, begun.found.pod, pushed.results[0])
-        undo.callback(home.bring)
+        # What is expected, and who sees to it, are not to be parted by a signal.
+        with signals.held():
+            expect(run_.write, *pushed.results)
+            # Not before they are home.
+            run_.forget(pushed.closing)
+            home = Home(run_, run_.path, begun.found.pod, pushed.results[0])
+            undo.callback(home.bring)
+            if begun.export is not None and kept is not None:
+                run_.forget(begun.export.closing)
+                # Not while pods are there that may write.
+                undo.callback(run_.take_back)
+                undo.callback(kept.leave)
     # Not before: the follower would miss the deployment, and its questions outlive a cluster's silence.
     follower = Follower(here.kube, spec, hub, run_.environment)
     # The watch starts while the task is created: each kubectl takes its time.
@@ -183,8 +191,15 @@ class Begun:
         here = self.here
         if self.found is None or self.share is None or here.look is None:
             return None
-        look, permitted = here.look, self.permitted
-        return copy.push(here.kube, self.run, self.found, self.share, look=look, permitted=permitted)
+        return copy.push(
+            here.kube,
+            self.run,
+            self.found,
+            self.share,
+            look=here.look,
+            over_nfs=self.export is not None,
+            permitted=self.permitted,
+        )
 
 
 def begin(
@@ -206,8 +221,8 @@ def begin(
     over_nfs = here.project.over_nfs and not served and share is None
     found = server.wait_for(here.kube) if look is not None or over_nfs or served else None
     others = {found.pod: server.CONTAINER} if found is not None else {}
+    back = here.project.share == config.SYNCBACK
     if found is not None and look is not None:
-        back = here.project.share == config.SYNCBACK
         share = copy.plan(found, Path(here.project.directory), look, back)
     planned = nfs.plan(found, here.project.directory) if found is not None and over_nfs else None
     spec = _spec(run_.task, workers, here, None if over_nfs else share, planned)
@@ -219,11 +234,12 @@ def begin(
         undo.callback(hub.stop)
     export = None
     if found is not None and planned is not None:
-        export = Export(here.kube, Link(run_, found.pod), planned, here.project.uid, here.project.gid)
+        uid, gid = here.project.uid, here.project.gid
+        export = Export(here.kube, Link(run_, found.pod), planned, uid, gid, back)
     return Begun(run_, here, hub, permitted, found, share, export)
 
 
-def _export(export: Export, begun: Begun, workers: Workers, undo: ExitStack) -> Nfs:
+def _export(export: Export, begun: Begun, workers: Workers, undo: ExitStack) -> tuple[Nfs, Keeping]:
     # Have the directory served; what pods are told of it. They go before it does, and it before its link.
     located = export.located()
     run_, here = begun.run, begun.here
@@ -245,7 +261,7 @@ def _export(export: Export, begun: Begun, workers: Workers, undo: ExitStack) -> 
             f" {view.round_trip * 1000:.0f} ms); what is known of a file there counts for {view.age:.0f} s,"
             f" and on a node for {nfs.node_age(located)}"
         )
-    return located
+    return located, kept
 
 
 def _try_out(here: Here, run_: Run, spec: TaskSpec) -> Callable[[], TaskSpec]:

@@ -1,4 +1,4 @@
-"""The eager share by copy: rsync to the file server, from which every pod pulls its own copy."""
+"""A share that is sent: rsync to the file server, from which every pod, or the NFS server, has its copy."""
 
 from __future__ import annotations
 
@@ -57,11 +57,13 @@ def push(
     share: Share,
     *,
     look: Look,
+    over_nfs: bool,
     permitted: Callable[[], object],
 ) -> Pushed:
     """Mirror the share's directory on the file server for one task, through its hub. The run's end closes it.
 
-    Raises WommError if the transfer fails, and whatever `permitted`, which is called before it, raises.
+    `over_nfs`: what jobs change comes from there. Raises WommError if the transfer fails, and whatever
+    `permitted`, which is called before it, raises.
     """
     directory = Path(share.directory)
     key = key_of(directory)
@@ -71,7 +73,8 @@ def push(
         run(argv, stdin=stdin, env=run_.environment)
 
     closing = server.closing(kube, found.pod, run_.task, key)
-    run_.undo_later(closing)
+    # With results there, not before they are home.
+    run_.undo_later(closing, last=share.back)
     # Before it is sent: what changes meanwhile has been changed here.
     names = (os.fsdecode(entry.name) for entry in look.entries)
     sent = home.record(directory, names) if share.back else None
@@ -82,7 +85,7 @@ def push(
 
     def admit() -> None:
         call("ready", run_.path / "secret")
-        if share.back:
+        if share.back and not over_nfs:
             call("receive")
 
     # There are no pods yet that could come too early.
@@ -92,7 +95,7 @@ def push(
     answer(admitted)
     if sent is None:
         return Pushed(closing, None)
-    return Pushed(closing, (Expected(run_.task, key, share.directory, kube), sent))
+    return Pushed(closing, (Expected(run_.task, key, share.directory, kube, over_nfs), sent))
 
 
 def _mirror(kube: Kube, run_: Run, directory: Path, *, look: Look, pod: str, partner: Sequence[str]) -> None:

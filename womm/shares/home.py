@@ -15,28 +15,33 @@ from womm.errors import CommandFailed, WommError
 from womm.kubectl import Kube
 from womm.link import linked
 from womm.output import progress, warn
-from womm.process import run
+from womm.process import attempt, run
 from womm.runs import RESULTS, Run
 from womm.shares import ignore, tree
 from womm.shares.merge import Plan
 from womm.shares.settle import Settling
 from womm.shares.tree import Known
+from womm.task import end_pods
 
 # The run's file that holds what was sent.
 _SENT = "sent"
 # Seconds that a file server may take to start when a later womm asks it.
 _PATIENCE = 5.0
-_KEPT = "what the jobs have changed is kept on the file server; the next womm command tries again"
+_KEPT = "what the jobs have changed is kept in the cluster; the next womm command tries again"
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What is to come home: whose (`key` is its directory's name on the server), where to, and where from."""
+    """What is to come home: whose (`key` is its directory's name on the server), where to, and where from.
+
+    `nfs`: the NFS server has it.
+    """
 
     task: str
     key: str
     directory: str
     kube: Kube
+    nfs: bool = False
 
 
 def record(directory: Path, names: Iterable[str]) -> dict[str, Known]:
@@ -78,10 +83,12 @@ class Home:
         self.conflicts = False
 
     def bring(self) -> None:
-        """Fetch, merge, put in place; the run's end has the server forget it.
+        """Fetch, merge, put in place; the run's end has the servers forget it.
 
-        Raises WommError: all is kept then, but for what the server does not have any more.
+        Raises WommError: all is kept then, but for what they do not have any more.
         """
+        expected = self._expected
+        missing = self._gather() if expected.nfs else None
         try:
             place, *reports = self._reports()
             if reports:
@@ -92,9 +99,32 @@ class Home:
             raise WommError(f"the jobs' results could not be fetched ({failure.message})", _KEPT) from failure
         except OSError as error:
             raise WommError(f"the jobs' results could not be put in place ({error})", _KEPT) from error
-        expected = self._expected
-        self._run.undo_later(server.closing(expected.kube, self._pod, expected.task, expected.key))
+        closing = server.closing(expected.kube, self._pod, expected.task, expected.key)
+        # By copy the pods' end takes its time, too.
+        self._run.undo_later(closing, last=expected.nfs)
+        if expected.nfs:
+            self._run.undo_later(server.nfs_closing(expected.kube, self._pod, expected.task), last=True)
         (self._path / RESULTS).unlink()
+        if missing is not None:
+            raise missing
+
+    def _gather(self) -> WommError | None:
+        # Have the file server fetch what the NFS server has: it keeps it for us then, and for a later womm.
+        # Returns what there is to say if that is not all. Raises WommError.
+        argv = [*self._run.login, self._pod, "--", *server.nfs_script("results", self._expected.task)]
+        done = attempt(argv, env=self._run.environment, detached=True)
+        if done.status == server.GONE:
+            return WommError(
+                "what the jobs have changed is lost: the NFS server was replaced meanwhile", "run them again"
+            )
+        if done.status == server.PARTLY:
+            *details, why = done.complaint.splitlines()
+            for line in details:
+                warn(line)
+            return WommError(f"some of what the jobs have changed may be lost ({why})", "run those again")
+        if done.status != 0:
+            raise WommError(f"the jobs' results could not be fetched ({done.complaint})", _KEPT)
+        return None
 
     def _reports(self) -> list[str]:
         # Where they are on the server; each pod's report, the latest last.
@@ -129,12 +159,15 @@ class Home:
 
 
 def complete(path: Path, kubeconfig: str) -> None:
-    """Bring home what a dead run has left on the server. Raises WommError.
+    """Bring home what a dead run has left on the servers. Raises WommError.
 
     `path` is the run's directory, `kubeconfig` what its KUBECONFIG was.
     """
     expected = expected_at(path)
     with _kubeconfig(kubeconfig), linked(expected.kube, _PATIENCE) as link:
+        if expected.nfs:
+            # What they have still to write is written when they are gone.
+            end_pods(expected.kube, expected.task)
         Home(link.run, path, link.pod, expected).bring()
 
 

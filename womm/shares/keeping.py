@@ -12,7 +12,7 @@ from womm.beside import Heard
 from womm.errors import WommError
 from womm.output import debug, progress, warn
 from womm.server import nfs_script
-from womm.shares.nfs import Export
+from womm.shares.nfs import WITHOUT, Export
 
 # Seconds between two tries, at first and at most; that the first one may take.
 _AGAIN, _SELDOM, _PATIENCE = 1.0, 8.0, 90.0
@@ -94,7 +94,7 @@ class Keeping(threading.Thread):
                 return self._view
         raise WommError(
             f"this directory can't be served: {self._why or f'no answer within {_PATIENCE:.0f} s'}",
-            "try again; `womm setup --share eager --share-via copy` does without an NFS server",
+            WITHOUT,
         )
 
     def leave(self) -> None:
@@ -177,6 +177,8 @@ class Keeping(threading.Thread):
             progress(f"womm: {directory} is within the pods' reach again")
             return
         warn(f"{directory} is served anew: its pods are replaced, and their jobs run again")
+        if self._export.back:
+            warn("what jobs that have ended had changed may be lost")
         # After a long time without it ends count, and they must not while pods go.
         self._doubt()
         self._jobs.condemn(self._export.replace_pods())
@@ -218,7 +220,7 @@ def _gist(said: Sequence[str]) -> str:
 
 def eager(export: Export, jobs: Jobs, key: str) -> Keeping:
     """Keeps up the export of a snapshot; `key` is what the file server calls the directory."""
-    words = nfs_script("hold", export.task, key, *export.words)
+    words = nfs_script("hold", export.task, key, *export.words, *(["back"] if export.back else []))
 
     def dial(again: bool) -> Way:
         return Heard(export.argv(again, *words), env=export.link.run.environment)

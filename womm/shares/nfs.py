@@ -14,6 +14,8 @@ from womm.output import warn
 from womm.process import attempt
 from womm.server import Server
 
+#: What to do where it does not work.
+WITHOUT = "try again; `womm setup --share-via copy`, with `--share eager` or `syncback`, does without it"
 # Seconds that a deletion may take.
 _DELETION = 30.0
 
@@ -40,13 +42,17 @@ def node_age(told: Nfs) -> str:
 
 @dataclass(frozen=True)
 class Export:
-    """A task's export to be; `uid` and `gid` are whom its pods run as."""
+    """A task's export to be; `uid` and `gid` are whom its pods run as.
+
+    `back`: what jobs change there comes home.
+    """
 
     kube: Kube
     link: Link
     nfs: Nfs
     uid: int
     gid: int
+    back: bool = False
 
     @property
     def task(self) -> str:
@@ -58,20 +64,24 @@ class Export:
         """What every way of making it takes: its path, and whose it is."""
         return self.nfs.path, str(self.uid), str(self.gid)
 
+    @property
+    def closing(self) -> list[str]:
+        """What takes it away."""
+        return server.nfs_closing(self.kube, self.link.pod, self.task)
+
     def located(self) -> Nfs:
         """What pods are told, with the server's address. Raises WommError."""
         done = self.link.ask(*server.nfs_script("address"))
         if done.status != 0:
             raise WommError(
                 f"the NFS server can't be used: {done.complaint}",
-                "try again; `womm setup --share eager --share-via copy` does without it",
+                WITHOUT,
             )
         return replace(self.nfs, address=done.text.strip())
 
     def undo_later(self) -> None:
         """Have the run's end take the export away: pods go before it."""
-        close = server.nfs_script("close", self.task)
-        self.link.run.undo_later(server.by_kubectl(self.kube, self.link.pod, close), last=True)
+        self.link.run.undo_later(self.closing, last=True)
 
     def replace_pods(self, wait: bool = False) -> frozenset[str]:
         """Delete the task's pods, as what they have open is no good any more; others run their jobs again.

@@ -49,8 +49,7 @@ def demand(kube: Kube, project: Project) -> Nfs:
         planned = nfs.plan(found, project.directory)
         planned = Export(kube, link, planned, project.uid, project.gid).located()
         task = f"probe{planned.path[:16]}"
-        undo = server.by_kubectl(kube, found.pod, nfs_script("close", task))
-        link.run.undo_later(undo, last=True)
+        link.run.undo_later(server.nfs_closing(kube, found.pod, task), last=True)
         _ask(link, "probe", planned.path)
         spec = TaskSpec(
             id=link.run.task,
