@@ -63,11 +63,6 @@ def refusal(*arguments: str) -> WommError:
         (["--yes", "--image", "jobs"], "--image jobs names no host", "or --load COMMAND"),
         ([*GOOD, "--resume", "--run", "true"], "--run and --dockerfile begin anew", "give one"),
         ([*GOOD, "--share", "lazy", "--share-via", "copy"], "a lazy share is no copy", "--share eager"),
-        (
-            [*GOOD, "--share", "syncback", "--share-via", "nfs"],
-            "syncback is from each pod's own copy",
-            "--share eager",
-        ),
         ([*GOOD, "--image", "x"], "--prefix adds nothing to it", "give one"),
         (["--yes", "--image", "a b"], "is no name of an image", "--image registry"),
         ([*GOOD, "--load", "no-such-kind load"], "no-such-kind is not installed", "install"),

@@ -22,11 +22,11 @@ from womm.trust import directory as state_directory
 from womm.trust import remember as remember_trust
 
 FILE_NAME = ".womm"
-#: The shares by copy; of the second, what jobs change comes back.
+#: The shares that are sent when a run begins; of the second, what jobs change comes back.
 COPIES = (EAGER, SYNCBACK) = ("eager", "syncback")
 #: The one whose files come when a job opens them; it is always over NFS.
 LAZY = "lazy"
-#: How pods see an eager share: each has a copy, or all have one over NFS; AUTO finds out what works.
+#: How pods see those: each has a copy, or all have one over NFS; AUTO finds out what works.
 VIA = (AUTO, NFS, COPY) = ("auto", "nfs", "copy")
 #: Raised with every change that older versions can't read.
 FORMAT = 1
@@ -59,7 +59,7 @@ class Project:
     pull_secret: str | None = None
     #: Bytes that the user has permitted to be shared.
     share_limit: int = SHARE_LIMIT
-    #: NFS or COPY: how pods see an eager share.
+    #: NFS or COPY: how pods see a share that is sent.
     via: str = COPY
 
     @property
@@ -70,7 +70,7 @@ class Project:
     @property
     def over_nfs(self) -> bool:
         """Whether pods see the directory over NFS."""
-        return self.share == LAZY or (self.share == EAGER and self.via == NFS)
+        return self.share == LAZY or (self.share in COPIES and self.via == NFS)
 
 
 def working_directory() -> Path:

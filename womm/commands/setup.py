@@ -43,7 +43,7 @@ def make_parser() -> Parser:
     parser.add_argument(
         "--share-via",
         choices=config.VIA,
-        help="how pods see an eager share: all of them the same files over NFS, or each a copy of its own"
+        help="how pods see a share that is not lazy: all the same files over NFS, or each a copy of its own"
         " (default: auto, which tries NFS)",
     )
     parser.add_argument(

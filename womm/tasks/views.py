@@ -58,5 +58,5 @@ def text(share: str, by: str, view: View | None) -> str:
     if view is not None and view.state == READY and view.age is not None:
         return f"{share}, age {view.age} s"
     # The other kinds have one way each.
-    way = f" ({by})" if by and share == EAGER else ""
+    way = f" ({by})" if by and share in COPIES else ""
     return f"{share}{way}" + (f", {view.state}" if view is not None else "")

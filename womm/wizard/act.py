@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from womm import config, server
-from womm.config import AUTO, COPY, EAGER, LAZY, NFS, Project
+from womm.config import AUTO, COPY, LAZY, NFS, Project
 from womm.errors import WommError
 from womm.manifests import CLAIM_AGE
 from womm.output import progress
@@ -59,7 +59,7 @@ def _via(order: Order, project: Project) -> str:
     # By copy or over NFS: what the cluster can do, unless the user has said it. Raises WommError.
     if order.via != AUTO:
         return order.via
-    if project.share == EAGER and not _has_nfs(order):
+    if project.share != LAZY and not _has_nfs(order):
         return COPY
     progress("womm: trying whether the nodes can mount over NFS; pods have copies otherwise")
     try:

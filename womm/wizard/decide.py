@@ -9,7 +9,7 @@ from pathlib import Path
 from womm import here, image
 from womm.checks.finding import Finding
 from womm.checks.survey import preflight
-from womm.config import COPIES, COPY, LAZY, NFS, SYNCBACK
+from womm.config import COPIES, COPY, LAZY
 from womm.errors import WommError
 from womm.kubectl import Kube, KubeChoice, contexts, resolve
 from womm.output import progress, warn
@@ -26,8 +26,6 @@ def check_flags(flags: Flags, directory: str, usual: Answers, asking: bool) -> N
     share = given.share or ("" if asking else usual.share)
     if share == LAZY and flags.via == COPY:
         raise WommError("a lazy share is no copy", "leave out --share-via, or --share eager")
-    if share == SYNCBACK and flags.via == NFS:
-        raise WommError("syncback is from each pod's own copy", "leave out --share-via, or --share eager")
     if share in (LAZY, *COPIES) and (why := here.unshareable(directory)):
         raise WommError(f"{directory} can't be shared: {why}", "--share none, or another directory")
     if given.prefix and answers.is_public(given.prefix):

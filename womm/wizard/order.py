@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from womm.config import AUTO, COPY, EAGER, LAZY, Project
+from womm.config import AUTO, COPIES, COPY, LAZY, Project
 from womm.engine import Engine
 from womm.image import Account
 from womm.kubectl import Kube
@@ -29,7 +29,7 @@ class Flags:
     engine: str | None
     #: Bytes that may be shared; None: nothing is said.
     share_limit: int | None
-    #: How pods see an eager share, one of config.VIA; None: nothing is said.
+    #: How pods see a share that is sent, one of config.VIA; None: nothing is said.
     via: str | None = None
 
     @property
@@ -61,7 +61,7 @@ class Order:
     def via(self) -> str:
         """How pods are to see the directory: NFS, COPY, or AUTO: what works."""
         # Of a lazy share there is no other way than NFS, but it is tried before it is remembered.
-        return self.flags.via or AUTO if self.answers.share in (EAGER, LAZY) else COPY
+        return self.flags.via or AUTO if self.answers.share in (LAZY, *COPIES) else COPY
 
     def project(self, image: str, arch: str) -> Project:
         """What is to be remembered of it, with `via` undecided."""
