@@ -39,12 +39,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the sandbox's own tests first: they take it down and up. Leave out what this cluster cannot run.
+    """Leave out what this cluster cannot run. Put first, or last, what leaves no image to others.
 
-    Last comes the test that ends the second node.
+    Those are the sandbox's own tests, which take it down and up. Of those of the second node, which can use
+    what others have built, one ends it, and the last one brings it back.
     """
-    order = {"test_sandbox.py": 0, "test_node_gone.py": 2}
-    items.sort(key=lambda item: order.get(item.path.name, 1))
+    items.sort(key=_turn)
     version = functools.cache(server_version)
     reasons = {item: lacking(item, version) for item in items}
     left_out = [item for item in items if reasons[item]]
@@ -52,6 +52,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not reasons[item]]
+
+
+def _turn(item: pytest.Item) -> int:
+    if item.path.name == "test_sandbox.py":
+        return 3 if item.get_closest_marker("node2") else 0
+    return 2 if item.path.name == "test_node_gone.py" else 1
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
