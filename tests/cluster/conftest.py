@@ -39,10 +39,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what this cluster cannot run. Put first, or last, what leaves no image to others.
+    """Put the sandbox's own tests first: they take it down and up. Leave out what this cluster cannot run.
 
-    Those are the sandbox's own tests, which take it down and up. Of those of the second node, which can use
-    what others have built, one ends it, and the last one brings it back.
+    The second node's come last: one ends it, and the sandbox's brings it back.
     """
     items.sort(key=_turn)
     version = functools.cache(server_version)

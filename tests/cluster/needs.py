@@ -5,7 +5,7 @@ itself, as its processes, its registry or its Docker engine, `registry("why")` o
 the nodes pull from (with WOMM_TEST_LOAD there is none), `node2` the sandbox's second node (NODES=2), with an
 NFS client. Who asks for the register needs a cluster whose pods reach this machine.
 
-Two markers more say what may run beside it, to tools/test, which runs a whole suite in two lanes at once:
+Two markers more say what may run beside it, to tools/test, which runs a whole suite in lanes at once:
 `alone("why")` nothing; `xdist_group("name")` none of the same group. Without one, a file is a group. `docker`
 has the tests that ask the registry for their images, look at all of docker's containers, or share a name.
 """

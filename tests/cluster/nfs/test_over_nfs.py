@@ -105,12 +105,14 @@ def test_a_client_that_is_killed_leaves_no_pod_no_export_and_no_container(
         "parallel", "--kube-pods", "1", "--", "touch here; sleep 600; : {}", ":::", "1", **NODE2
     ) as running:
         running.until((place.path / "here").exists)
-        assert servers.nfs("list").split()[1] == "lazy"
+        task, kind, *_ = servers.nfs("list").split()
+        assert kind == "lazy"
+        assert call(["docker", "container", "inspect", f"womm-lazy-{task}"]).status == 0
         running.process.send_signal(signal.SIGKILL)
         running.process.wait()
     eventually(lambda: names(servers.namespace) == [], seconds=90)
     eventually(lambda: servers.nfs("list") == "", seconds=60)
-    containers = ["docker", "ps", "--all", "--filter", "name=womm-lazy-", "--format", "{{.Names}}"]
+    containers = ["docker", "ps", "--all", "--filter", f"name=womm-lazy-{task}", "--format", "{{.Names}}"]
     eventually(lambda: call(containers).out == b"", seconds=30)
     # Who has seen to that ends last.
     eventually(lambda: not marked(shared.user.mark), seconds=60)
