@@ -64,6 +64,15 @@ begun() {
   eventually grep -q 'Clients = 192.0.2.1,192.0.2.3;' "$WOMM_ROOT/exports.d/a.conf"
 }
 
+@test "nfs-entry: a container that is started anew lets those mount who might before" {
+  mkdir -p "$WOMM_RUN" "$WOMM_ROOT/tasks" "$WOMM_ROOT/exports.d" "$WOMM_ROOT/live/a/files"
+  echo 10.1.0.0,10.1.0.1,10.5.0.7,192.0.2.1 | tee "$WOMM_RUN/exported" >"$WOMM_RUN/clients"
+  echo 'eager 0123456789abcdef0123456789abcdef 1 1 5 1.1 0 live/a/files 0' >"$WOMM_ROOT/tasks/a"
+  : >"$WOMM_ROOT/exports.d/a.conf"
+  enter
+  eventually grep -q 'Clients = 10.1.0.0,10.1.0.1,10.5.0.7,192.0.2.1;' "$WOMM_ROOT/exports.d/a.conf"
+}
+
 @test "nfs-entry: exports that could not be written for new nodes are written at the next look" {
   mkdir -p "$WOMM_ROOT/tasks" "$WOMM_ROOT/exports.d" "$WOMM_ROOT/live/a/files"
   echo 'eager 0123456789abcdef0123456789abcdef 1 1 5 1.1 0 live/a/files 0' >"$WOMM_ROOT/tasks/a"

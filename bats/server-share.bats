@@ -248,6 +248,7 @@ cut_push() {
   head -c 300000 /dev/urandom >"$HERE/large"
   push "$HERE" taskb key --bwlimit=100 3>&- &
   eventually test -d "$WOMM_ROOT/shares/key/taskb"
+  admit taskc key
   push "$HERE" taskc key
   wait $!
   [[ $WOMM_ROOT/shares/key/taskc/large -ef $WOMM_ROOT/shares/key/taskb/large ]]
@@ -262,12 +263,26 @@ cut_push() {
   push "$HERE" taskb key --bwlimit=50 3>&- &
   eventually test -d "$WOMM_ROOT/shares/key/taskb"
   export WOMM_PATIENCE=1
+  admit taskc key
   push "$HERE" taskc key
   kill -0 $!
   [[ ! $WOMM_ROOT/shares/key/taskc/file -ef $WOMM_ROOT/shares/key/taskb/file ]]
   wait $!
   diff <(listing "$HERE") <(listing "$WOMM_ROOT/shares/key/taskb")
   diff <(listing "$HERE") <(listing "$WOMM_ROOT/shares/key/taskc")
+}
+
+@test "server-share: a push that waited, and was closed meanwhile, takes nothing" {
+  echo 1 >"$HERE/file"
+  publish "$HERE" taska key
+  share close taska key
+  head -c 300000 /dev/urandom >"$HERE/large"
+  push "$HERE" taskb key --bwlimit=100 3>&- &
+  eventually test -d "$WOMM_ROOT/shares/key/taskb"
+  share close taskc key
+  run ! push "$HERE" taskc key
+  wait $!
+  [[ ! -e $WOMM_ROOT/shares/key/taskc ]]
 }
 
 @test "server-share: a push that fills the disk leaves nothing there" {
@@ -348,6 +363,7 @@ half_sent() {
   push "$HERE" taskb key --bwlimit=60 3>&- &
   first=$!
   eventually half_sent "$key/taskb"
+  admit taskb key
   WOMM_PATIENCE=1 push "$HERE" taskb key --bwlimit=20 3>&- &
   second=$!
   eventually half_sent "$key/taskb"

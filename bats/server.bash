@@ -77,6 +77,11 @@ task() {
   as_user bash "$SCRIPTS/server-task" "$@"
 }
 
+# admit: let the pods of task $1 read the share with key $2, as womm does beside its push.
+admit() {
+  printf '%032d\n' 1 | share ready "$1" "$2"
+}
+
 # push: fill the share of task $2 with key $3 from directory $1 as womm does. More arguments are rsync's.
 push() {
   local filter=()
@@ -84,7 +89,7 @@ push() {
   (
     cd "$1" || return
     rsync --archive --hard-links --sparse --delete --delete-excluded --modify-window=-1 --no-owner --no-group \
-      --chmod=Du+rx,Fu+r --rsh="$BED/bin/server-shell" --rsync-path="bash $SCRIPTS/server-share fill $2 $3" \
+      --chmod=Du+rx,Fu+r --no-inc-recursive --compress --compress-level=1 --rsh="$BED/bin/server-shell" --rsync-path="bash $SCRIPTS/server-share fill $2 $3" \
       ${filter[@]+"${filter[@]}"} "${@:4}" ./ server-pod:./
   )
 }

@@ -145,6 +145,25 @@ def test_what_gnu_parallel_calls_as_its_ssh_asks_the_runs_own_hub(hermetic: Herm
     run.close()
 
 
+def test_what_takes_the_hubs_place_has_its_own_words_and_a_kubeconfig_that_is_good_anywhere(
+    hermetic: Hermetic, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KUBECONFIG", "./mine")
+    hermetic.stub("kubectl", '#!/bin/sh\nprintf "%s\\n" "$KUBECONFIG" "$@"\n')
+    run = Run()
+    login = run.login_by(["kubectl", "--context", "a b", "exec", "-i"])
+    # rsync splits it at blanks.
+    assert " ".join(login).split() == login
+    argv = [*login, "pod", "echo", "here"]
+    said = subprocess.run(
+        argv, env={**os.environ, **run.environment}, cwd="/", capture_output=True, text=True, check=True
+    ).stdout
+    words = ["--context", "a b", "exec", "-i", "pod", "--", "sh", "-c", "echo here"]
+    assert said.splitlines() == [f"{tmp_path}/mine", *words]
+    run.close()
+
+
 def test_a_file_of_a_run_is_replaced_as_a_whole() -> None:
     run = Run()
     run.write("pods", b"a\n")

@@ -80,6 +80,13 @@ def test_the_pods_of_a_dead_runs_task_are_deleted_and_waited_for(tmp_path: Path)
     assert (tmp_path / "calls").read_text().splitlines() == expected
 
 
+@pytest.mark.usefixtures("ended")
+def test_pods_of_a_dead_runs_task_that_can_not_be_deleted_are_not_taken_for_gone(hermetic: Hermetic) -> None:
+    hermetic.stub("kubectl", "#!/bin/sh\necho 'Error from server (InternalError): no' >&2; exit 1\n")
+    with pytest.raises(WommError, match="no"):
+        end_pods(KUBE, "abcdefgh")
+
+
 def test_after_an_interruption_they_are_not_waited_for_long(
     ended: Ended, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,9 +55,13 @@ def calls(hermetic: Hermetic) -> list[str]:
     return (hermetic.root / "calls").read_text().split()
 
 
+def tries(rsh: str) -> tuple[list[str], list[str]]:
+    return [f"--rsh={rsh} first"], [f"--rsh={rsh} second"]
+
+
 def send(here: Path, target: Path, rsh: str, silence: int = 20) -> None:
     argv = ["--archive", "--delete", "--delete-excluded", "./", f"host:{target}/"]
-    transfer.send(argv, ([rsh, "first"], [rsh, "second"]), here, {}, look_at(here), silence=silence)
+    transfer.send(argv, tries(rsh), here, {}, look_at(here), silence=silence)
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -75,7 +79,9 @@ def test_a_transfer_brings_all(
 
 
 @pytest.mark.parametrize(
-    "trouble", [STALLED, CUT, "exit 255", "exit 137"], ids=["stalled", "cut", "not reached", "killed there"]
+    "trouble",
+    [STALLED, CUT, "exit 255", "exit 137", 'shift 2; "$@"; exit 1'],
+    ids=["stalled", "cut", "not reached", "killed there", "kubectl's own failure"],
 )
 def test_a_transfer_that_stalls_or_is_cut_is_tried_once_more(
     hermetic: Hermetic, here: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], trouble: str
@@ -131,7 +137,7 @@ def test_what_a_first_try_has_left_there_is_gone_though_it_is_ignored(
     (there / ".large.AbCdEf").write_text("half")
     rsh = ssh(hermetic, NEAR)
     argv = ["--archive", "--delete", "--delete-excluded", "--filter=- .*", "./", f"x:{there}/"]
-    transfer.send(argv, ([rsh, "first"], [rsh, "second"]), here, {}, look_at(here))
+    transfer.send(argv, tries(rsh), here, {}, look_at(here))
     assert contents(there) == contents(here)
 
 
@@ -190,7 +196,8 @@ from womm.shares.look import look_at
 if sys.argv[4:]: output.be_quiet()
 here = Path(sys.argv[1])
 argv = ["--archive", "--bwlimit=2M", "./", f"host:{sys.argv[2]}/"]
-transfer.send(argv, ([sys.argv[3], "first"], [sys.argv[3], "second"]), here, {}, look_at(here))
+tries = ([f"--rsh={sys.argv[3]} first"], [f"--rsh={sys.argv[3]} second"])
+transfer.send(argv, tries, here, {}, look_at(here))
 output.progress("done")
 """
 

@@ -85,6 +85,9 @@ class Run:
 
     def login_by(self, words: Sequence[str]) -> list[str]:
         """The same for much data: `words`, a `kubectl exec` without the pod's name, take the hub's place."""
+        if self._kubeconfig:
+            # rsync runs in another directory.
+            words = ["env", f"KUBECONFIG={self._kubeconfig}", *words]
         self.write("exec", b"".join(os.fsencode(word) + b"\0" for word in words))
         return [tool("perl"), f"{self.path}/scripts/login-exec.pl"]
 

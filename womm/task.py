@@ -63,9 +63,14 @@ def create(kube: Kube, run: Run, spec: TaskSpec, undo: ExitStack) -> None:
 
 
 def end_pods(kube: Kube, task: str) -> None:
-    """Delete the pods of a dead run's task, which see it over NFS; wait for their end, for a while."""
+    """Delete the pods of a dead run's task, which see it over NFS; wait for their end, for a while.
+
+    Raises WommError if they can't be deleted.
+    """
     delete = kube.argv("delete", f"deployment.apps/womm-task-{task}", *_TOLERANT)
-    attempt(delete, detached=True, patience=_DELETION)
+    done = attempt(delete, detached=True, patience=_DELETION)
+    if done.status != 0:
+        raise kube.explain(done.stderr)
     _see_off(kube, task, _SHORTLY_UNMOUNTED)
 
 

@@ -52,10 +52,14 @@ T = TypeVar("T")
 
 def eventually(check: Callable[[], T], seconds: float = LIMIT) -> T:
     """Call `check` until it returns something true, and return that."""
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
+    deadline = began + seconds
     while not (found := check()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {check}"
-        time.sleep(0.1)
+        ended = time.monotonic()
+        assert ended < deadline, f"not within {seconds} s: {check}"
+        # Each kubectl takes a tenth of a second of a processor that what is waited for could use.
+        time.sleep(min(max(0.1, 2 * (ended - began)), 1))
+        began = time.monotonic()
     return found
 
 

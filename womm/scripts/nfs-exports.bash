@@ -92,9 +92,11 @@ export_task() {
   note "$@" && export_noted "$1"
 }
 
-# export_noted TASK: export what has a record. Exit 1 if that can't be. Call it locked, as `exports`.
+# export_noted TASK: export what has a record. Exit 1 if that can't be; then it has no export. Call it locked, as `exports`.
 export_noted() {
-  write_export "$1" && reread
+  if write_export "$1" && reread; then return; fi
+  rm -f "$WOMM_ROOT/exports.d/$1.conf"
+  return 1
 }
 
 # unexport TASK: nobody sees it any more. Call it locked, as `exports`.

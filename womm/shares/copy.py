@@ -88,7 +88,7 @@ def push(
         if share.back and not over_nfs:
             call("receive")
 
-    # There are no pods yet that could come too early.
+    # Beside it: there are no pods yet that could come too early, and the run's end takes it back.
     admitted = beside(admit)
     partner = server.script("fill", run_.task, key)
     _mirror(kube, run_, directory, look=look, pod=found.pod, partner=partner)
@@ -104,8 +104,6 @@ def _mirror(kube: Kube, run_: Run, directory: Path, *, look: Look, pod: str, par
     argv = ["--archive", "--hard-links", "--sparse", "--delete", "--delete-excluded"]
     # All that there is has been listed once already; the way is long, and would be gone again and again.
     argv += ["--no-inc-recursive"]
-    # The least: what it gains on a slow line, it must not lose on a fast one (bench/sync).
-    argv += ["--compress", "--compress-level=1"]
     # Two changes in one second differ in the nanoseconds alone; by default rsync compares seconds.
     argv += ["--modify-window=-1"]
     # The server's user is not the files' owner: what it can't read, no pod could pull.
@@ -114,9 +112,12 @@ def _mirror(kube: Kube, run_: Run, directory: Path, *, look: Look, pod: str, par
     first = run_.login
     if look.size >= _MUCH:
         first = run_.login_by(kube.argv("exec", "-i", "-c", server.CONTAINER))
+    # The least: what it gains on a slow line, it must not lose on a fast one (bench/sync).
+    compressed = ["--compress", "--compress-level=1"]
+    # The second try does without all that might be the reason: the hub's channel comes back when it is cut.
+    tries = ([_rsh(first), *compressed], [_rsh(run_.login)])
     try:
-        # The hub's channel comes back when it is cut.
-        send(argv, (first, run_.login), directory, run_.environment, look)
+        send(argv, tries, directory, run_.environment, look)
     except CommandFailed as failure:
         said = failure.stderr.decode(errors="replace")
         if (broken := ignore.complaint(directory, said)) is not None:
@@ -133,3 +134,7 @@ def _mirror(kube: Kube, run_: Run, directory: Path, *, look: Look, pod: str, par
         raise WommError(
             f"{directory} could not be copied to the file server ({failure.message})", hint
         ) from failure
+
+
+def _rsh(login: Sequence[str]) -> str:
+    return f"--rsh={' '.join(login)}"

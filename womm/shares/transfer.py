@@ -1,7 +1,7 @@
 """One transfer by rsync, from its first byte to its end: what it tells meanwhile, and a second try.
 
 It never waits for ever: rsync gives up a server that is silent for too long, the hub one whose pod is; and
-its end is told by rsync's own protocol and by the agent's exit frame, never by a stream that has ended.
+its end is told by rsync's own protocol, never by a stream that has ended.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from womm.trust import shown
 #: Seconds of silence after which rsync gives up.
 SILENCE = 60
 
-# rsync's statuses for what a second try may mend: the connection, its stream, time limits, the login.
-_CUT = {10, 12, 14, 30, 35, 255}
+# rsync's statuses for what a second try may mend: the connection, its stream, time limits, the login, whose
+# own may be 1 (kubectl's).
+_CUT = {1, 10, 12, 14, 30, 35, 255}
 # Beyond it: a signal's, of rsync or of its partner at the server.
 _SIGNALLED = 128
 
@@ -68,21 +69,21 @@ class Meter:
 
 def send(
     argv: Sequence[str],
-    ways: tuple[Sequence[str], Sequence[str]],
+    tries: tuple[Sequence[str], Sequence[str]],
     directory: Path,
     env: Mapping[str, str],
     look: Look,
     *,
     silence: int = SILENCE,
 ) -> None:
-    """Run rsync, whose options and operands are `argv`, in `directory`, the first of `ways` as its ssh; once
-    more, by the second, if that is cut or something vanishes meanwhile.
+    """Run rsync, whose options and operands are `argv`, in `directory`, with what the first of `tries` adds;
+    once more, with the second's, if that is cut or something vanishes meanwhile.
 
     Raises CommandFailed.
     """
     told = (*_NAMES, *_REPORTS) if look.large else _REPORTS if output.shows_status() else ()
-    for way, again in zip(ways, (True, False), strict=True):
-        whole = ["rsync", f"--timeout={silence}", *told, f"--rsh={' '.join(way)}", *argv]
+    for more, again in zip(tries, (True, False), strict=True):
+        whole = ["rsync", f"--timeout={silence}", *told, *more, *argv]
         meter = Meter(look)
 
         def hear(chunk: bytes, meter: Meter = meter) -> None:
