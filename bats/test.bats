@@ -90,6 +90,17 @@ UP
   [[ $status -eq 0 && ${lines[-1]} == '3 passed, 0 failed' ]]
 }
 
+@test "test: the tests of a group stay in one lane" {
+  has_tests tests/cluster/test_cluster.py 'import os, pathlib, pytest, time' \
+    '@pytest.mark.alone("")' 'def test_alone(): pass' \
+    '@pytest.mark.xdist_group("one")' '@pytest.mark.parametrize("number", range(6))' 'def test_group(number):' \
+    '    with (pathlib.Path(__file__).parent / "lanes").open("a") as file:' \
+    '        print(os.environ["PYTEST_XDIST_WORKER"], file=file)' '    time.sleep(0.2)'
+  run_tests cluster
+  [[ $status -eq 0 && ${lines[-1]} == '7 passed, 0 failed' ]]
+  [[ $(sort -u "$CHECKOUT/tests/cluster/lanes" | wc -l) -eq 1 ]]
+}
+
 @test "test: what a lane said is printed, and its failures count" {
   has_lanes pass pass 'assert "told" == 1'
   run_tests cluster
