@@ -60,7 +60,7 @@ def eventually(check: Callable[[], T], seconds: float = LIMIT) -> T:
         ended = time.monotonic()
         assert ended < deadline, f"not within {seconds} s: {check}"
         # Each kubectl takes a tenth of a second of a processor that what is waited for could use.
-        time.sleep(min(max(0.1, 2 * (ended - began)), 1))
+        time.sleep(min(max(0.1, ended - began), 0.5))
         began = time.monotonic()
     return found
 

@@ -127,7 +127,7 @@ def test_signals_while_a_run_finishes_change_nothing(none: Place) -> None:
 
 def test_after_the_first_hup_running_jobs_end_and_no_other_begins(none: Place) -> None:
     # Three at once, as the kernel and the shell send them when a terminal is closed.
-    jobs = ["--joblog", "log", "-u", "--", "echo here {}; sleep 2; echo there {}; exit 3", ":::", "1", "2"]
+    jobs = ["--joblog", "log", "-u", "--", "echo here {}; sleep 6; echo there {}; exit 3", ":::", "1", "2"]
     with none.started("parallel", "--kube-pods", "1", *jobs) as running:
         until_running(running)
         for _ in range(3):
