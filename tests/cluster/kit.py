@@ -32,14 +32,12 @@ LOAD = os.environ.get("WOMM_TEST_LOAD", "")
 #: womm's options that say how the nodes get images: from a registry, or by a command that brings them there.
 IMAGES = ("--load", LOAD) if LOAD else ("--prefix", PREFIX)
 #: The variables that bring womm's tasks to the sandbox's second node; none if it isn't up. They are out of
-#: the environment of the tests: those that are not about that node have the first one. Lanes are started when
-#: they are out of it: they are noted for them.
+#: the environment of the tests: those that are not about that node have the first one.
 NODE2 = {
     name: os.environ.pop(name)
     for name in ("WOMM_KUBE_NODE_SELECTOR", "WOMM_KUBE_TOLERATION")
     if "WOMM_SANDBOX_REGISTRY" in os.environ and name in os.environ
-} or json.loads(os.environ.get("WOMM_TEST_NODE2", "{}"))
-os.environ["WOMM_TEST_NODE2"] = json.dumps(NODE2)
+}
 #: Where docker listens.
 DOCKER_SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
 #: In the environment of whatever a test starts, with a value of its own: what outlives it is found.

@@ -12,12 +12,7 @@ from kit import NODE2, Place, eventually, objects
 from machine import STATE
 from register import Register
 
-pytestmark = [
-    pytest.mark.node2,
-    pytest.mark.timeout(900),
-    pytest.mark.usefixtures("clean"),
-    pytest.mark.alone("the second node is ended"),
-]
+pytestmark = [pytest.mark.node2, pytest.mark.timeout(900), pytest.mark.usefixtures("clean")]
 
 #: The processor of one of the nodes is computed.
 SLOW = 300.0
