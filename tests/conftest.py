@@ -75,6 +75,10 @@ class Hermetic:
         self._monkeypatch.setenv("PATH", str(self.bin))
 
 
+#: Characters of a parameter, beyond which a test is not named by it.
+_LONGEST_NAME = 1000
+
+
 @pytest.fixture
 def hermetic(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Hermetic:
     """A temporary HOME, XDG directories and KUBECONFIG; kubectl and docker fail loudly."""
@@ -120,3 +124,8 @@ def eventually(condition: Callable[[], object], seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not come true in time"
         time.sleep(0.01)
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Keep what names a test short: it is in the environment, where too much lets no program start."""
+    return f"{len(val)}-long" if isinstance(val, (bytes, str)) and len(val) > _LONGEST_NAME else None

@@ -156,9 +156,13 @@ def test_what_takes_the_hubs_place_has_its_own_words_and_a_kubeconfig_that_is_go
     # rsync splits it at blanks.
     assert " ".join(login).split() == login
     argv = [*login, "pod", "echo", "here"]
-    said = subprocess.run(
-        argv, env={**os.environ, **run.environment}, cwd="/", capture_output=True, text=True, check=True
-    ).stdout
+    with socket.socket(socket.AF_UNIX) as hub:
+        # It watches, and says nothing.
+        hub.bind(str(run.path / "hub"))
+        hub.listen()
+        said = subprocess.run(
+            argv, env={**os.environ, **run.environment}, cwd="/", capture_output=True, text=True, check=True
+        ).stdout
     words = ["--context", "a b", "exec", "-i", "pod", "--", "sh", "-c", "echo here"]
     assert said.splitlines() == [f"{tmp_path}/mine", *words]
     run.close()
