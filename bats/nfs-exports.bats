@@ -6,9 +6,7 @@ load nfs
 
 setup() {
   make_nfs
-  ONE=0123456789abcdef0123456789abcdef TWO=00000000000000000000000000000000
-  mkdir "$WORK/tree"
-  echo 1 >"$WORK/tree/file"
+  make_tree
 }
 
 teardown() {

@@ -14,6 +14,14 @@ make_nfs() {
   start_ganesha
 }
 
+# make_tree: have a directory, $WORK/tree, to be received, and two paths, $ONE and $TWO, to export what was.
+make_tree() {
+  # shellcheck disable=SC2034 # for the tests
+  ONE=0123456789abcdef0123456789abcdef TWO=00000000000000000000000000000000
+  mkdir "$WORK/tree"
+  echo 1 >"$WORK/tree/file"
+}
+
 # start_ganesha: have the stand-in.
 start_ganesha() {
   # shellcheck disable=SC2016 # that shell's variables

@@ -240,14 +240,19 @@ cut_push() {
   diff <(listing "$HERE") <(listing "$PLACE")
 }
 
-@test "server-share: a push waits for the one that has what it could begin with, and then begins with that one's" {
-  local number
-  for number in {1..40}; do echo "$number" >"$HERE/$number"; done
+# taskb_fills RATE: taskb, in the background ($!), fills what taska has left, with a large file at so many kB/s.
+taskb_fills() {
   publish "$HERE" taska key
   share close taska key
   head -c 300000 /dev/urandom >"$HERE/large"
-  push "$HERE" taskb key --bwlimit=100 3>&- &
+  push "$HERE" taskb key --bwlimit="$1" 3>&- &
   eventually test -d "$WOMM_ROOT/shares/key/taskb"
+}
+
+@test "server-share: a push waits for the one that has what it could begin with, and then begins with that one's" {
+  local number
+  for number in {1..40}; do echo "$number" >"$HERE/$number"; done
+  taskb_fills 100
   admit taskc key
   push "$HERE" taskc key
   wait $!
@@ -257,11 +262,7 @@ cut_push() {
 
 @test "server-share: a push that waits in vain sends all, and touches nothing of the other's" {
   echo 1 >"$HERE/file"
-  publish "$HERE" taska key
-  share close taska key
-  head -c 300000 /dev/urandom >"$HERE/large"
-  push "$HERE" taskb key --bwlimit=50 3>&- &
-  eventually test -d "$WOMM_ROOT/shares/key/taskb"
+  taskb_fills 50
   export WOMM_PATIENCE=1
   admit taskc key
   push "$HERE" taskc key
@@ -274,11 +275,7 @@ cut_push() {
 
 @test "server-share: a push that waited, and was closed meanwhile, takes nothing" {
   echo 1 >"$HERE/file"
-  publish "$HERE" taska key
-  share close taska key
-  head -c 300000 /dev/urandom >"$HERE/large"
-  push "$HERE" taskb key --bwlimit=100 3>&- &
-  eventually test -d "$WOMM_ROOT/shares/key/taskb"
+  taskb_fills 100
   share close taskc key
   run ! push "$HERE" taskc key
   wait $!
