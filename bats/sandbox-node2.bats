@@ -77,6 +77,23 @@ number() {
   [[ ${lines[3]} == '> http: {addr: "10.88.0.1:5000"}' ]]
 }
 
+@test "forget_node2: what is left of a dead second node goes, a living one and none at all are left alone" {
+  kube() { echo "kube $*" >>"$BATS_TEST_TMPDIR/called"; }
+  ip() { echo "ip $*" >>"$BATS_TEST_TMPDIR/called"; }
+  mkdir -p "$STATE/pid"
+  forget_node2
+  printf '%s %s %s\n' $$ "$(start_time $$)" "$(</proc/sys/kernel/random/boot_id)" >"$STATE/pid/node2"
+  cp "$STATE/pid/node2" "$STATE/pid/registry"
+  forget_node2
+  [[ ! -e $BATS_TEST_TMPDIR/called && -e $STATE/pid/node2 ]]
+  # Another process has its number by now.
+  echo "$$ 1 another-boot" | tee "$STATE/pid/node2" "$STATE/pid/node2-registry"
+  run forget_node2
+  [[ $status -eq 0 && $output == *"node2 has died"* ]]
+  [[ $(ls "$STATE/pid") == registry ]]
+  [[ $(<"$BATS_TEST_TMPDIR/called") == *"delete node node2 "*"link delete dev $NODE2_TAP"* ]]
+}
+
 @test "disk_directory: another recipe makes another disk" {
   local before
   before=$(disk_directory)

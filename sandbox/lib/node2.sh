@@ -19,6 +19,16 @@ node2_well() {
   for part in "${NODE2_PARTS[@]}"; do healthy "$part" || return 1; done
 }
 
+# forget_node2: where the second node has died, take away what is left of it. Nothing if it lives or never was.
+forget_node2() {
+  node2_up && ! pid_of node2 >/dev/null || return 0
+  say "  node2 has died, and NODES=2 does not ask for it: it is taken away"
+  stop node2-registry
+  kube delete node "$NODE2" --ignore-not-found --request-timeout=20s >/dev/null
+  ip link delete dev "$NODE2_TAP" 2>/dev/null || :
+  rm -f "$STATE/pid/node2"
+}
+
 # start_node2-registry: the registry once more, on the bridge's address: loopback is out of the node's reach.
 start_node2-registry() {
   sed "s/127\.0\.0\.1:5000/$BRIDGE_IP:5000/" "$STATE/registry.yml" >"$STATE/node2/registry.yml"

@@ -407,7 +407,8 @@ def new_namespace(name: str, server_image: str = "", labels: Sequence[str] = ())
             kubectl("--namespace", namespace, "rollout", "status", "deployment/womm-server", "--timeout=120s")
         yield namespace
     finally:
-        kubectl("delete", "namespace", namespace, "--wait=false")
+        # The sandbox's own tests may have taken it along.
+        kubectl("delete", "namespace", namespace, "--wait=false", "--ignore-not-found")
 
 
 @contextmanager

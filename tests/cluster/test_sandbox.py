@@ -40,8 +40,8 @@ def script(name: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 def up() -> str:
-    """Bring the sandbox up, and return what `up` said."""
-    done = script("up")
+    """Bring the sandbox up, a second node left as it is, and return what `up` said."""
+    done = script("up", NODES="1")
     assert done.returncode == 0, done.stderr
     return done.stderr
 
@@ -113,6 +113,7 @@ def test_a_second_env_adds_nothing_to_the_path() -> None:
 @pytest.mark.node2
 def test_down_takes_the_second_node_along_and_up_brings_it_back_only_if_asked() -> None:
     selector = "echo ${WOMM_KUBE_NODE_SELECTOR-none}"
+    assert script("up", NODES="2").returncode == 0
     assert "node2" in pids()
     assert in_sandbox(selector) == "womm.dev/sandbox-node=nfs\n"
     down()
@@ -124,6 +125,19 @@ def test_down_takes_the_second_node_along_and_up_brings_it_back_only_if_asked() 
     done = script("up", NODES="2")
     assert done.returncode == 0, done.stderr
     assert re.search(r"^Node node2 .* is Ready", script("status").stdout, re.MULTILINE)
+
+
+@pytest.mark.node2
+def test_an_up_that_is_not_asked_for_the_second_node_takes_away_what_is_left_of_a_dead_one() -> None:
+    node = pids()["node2"]
+    os.kill(node, signal.SIGKILL)
+    eventually(lambda: not is_alive(node))
+    assert script("status").returncode == 1
+    assert script("up", NODES="1").returncode == 0
+    assert not {"node2", "node2-registry"} & set(pids())
+    assert script("status").returncode == 0
+    assert in_sandbox("kubectl get nodes -o name") == "node/womm-sandbox\n"
+    assert not Path("/sys/class/net/wommtap2").exists()
 
 
 def test_up_starts_again_what_died_and_leaves_the_rest() -> None:
