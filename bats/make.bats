@@ -103,7 +103,7 @@ program() {
 @test "install-missing: who is not root is told the command" {
   # A PATH with everything but shellcheck and shfmt.
   local name
-  for name in bash id perl python3 bats dash git make rsync pgrep xz busybox chromium cc sshfs apt-get; do
+  for name in bash id perl python3 bats dash git make rsync pgrep xz busybox chromium cc sshfs nfs-ls apt-get; do
     ln -s "$(type -P "$name")" "$BATS_TEST_TMPDIR/bin/$name"
   done
   rm "$BATS_TEST_TMPDIR/bin/id"

@@ -28,7 +28,18 @@ from bench.delay import asked
 from bench.figures import Bound, Report, Table, amount, read_times
 from bench.made import write_random, write_script
 from bench.measure import Wrong, measured
-from bench.place import ROOT, SYSTEM, Bench, Place, Running, Servers, both_servers, kubectl, second_node
+from bench.place import (
+    ROOT,
+    SYSTEM,
+    Bench,
+    Place,
+    Running,
+    Servers,
+    both_servers,
+    kubectl,
+    second_node,
+    set_up,
+)
 
 TITLE = "a lazy share, seen from a node whose processor is computed"
 
@@ -85,6 +96,8 @@ def run(bench: Bench) -> Report:
     sizes = _Sizes(1, 20_000_000, 1) if bench.quick else _Sizes(3, 200_000_000, 3)
     where = second_node()
     with both_servers(bench.place.user, "bench-lazy") as servers:
+        # Once more, as it asks for: pods mount by the claim.
+        set_up(bench.place.user, servers.namespace)
         place = Place(bench.place.user, servers.namespace, bench.scratch("lazy"))
         _fill(place.path, sizes)
         place.setup("lazy", "--share-via", "nfs", "--as-root")

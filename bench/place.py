@@ -17,7 +17,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "cluster"))
 from kit import LIMIT, ROOT, Place, Running, User, eventually, good, kubectl, new_namespace
-from servers import SYSTEM, Servers, both_servers
+from servers import SYSTEM, Servers, both_servers, set_up
 
 __all__ = [
     "LIMIT",
@@ -35,6 +35,7 @@ __all__ = [
     "kubectl",
     "new_bench",
     "second_node",
+    "set_up",
 ]
 
 PARALLEL = ROOT / "womm/vendor/parallel"

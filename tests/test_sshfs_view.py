@@ -257,6 +257,39 @@ def test_what_is_made_in_the_second_of_a_listing_is_seen(there: Path, here: Path
     assert _names(here) == ["a", "b"]
 
 
+def test_what_is_made_in_the_second_in_which_it_was_missed_is_seen(there: Path, here: Path) -> None:
+    while time.time() % 1 > 0.1:
+        time.sleep(0.01)
+    (here / "a").touch()
+    before = here.stat().st_mtime_ns
+    # Nobody lists it.
+    assert not (here / "b").exists()
+    time.sleep(_KERNEL)
+    assert here.stat().st_mtime_ns == before
+    (there / "b").touch()
+    assert (there.stat().st_mtime_ns - (there / "a").stat().st_mtime_ns) < 1e9 * _TICK
+    time.sleep(_TICK)
+    after = _grows(here, before)
+    assert (here / "b").exists()
+    # Once is enough.
+    time.sleep(_TICK + _LATER)
+    assert here.stat().st_mtime_ns == after
+
+
+@pytest.mark.parametrize("hold", [2.0])
+def test_that_a_name_was_missing_counts_until_its_directory_has_grown(
+    there: Path, here: Path, hold: float
+) -> None:
+    os.utime(there, (5, 5))
+    before = here.stat().st_mtime_ns
+    time.sleep(hold - 0.5)
+    assert not (here / "b").exists()
+    (there / "b").touch()
+    assert not (here / "b").exists()
+    _grows(here, before)
+    assert (here / "b").exists()
+
+
 def test_a_directory_has_the_time_that_is_set_here(here: Path) -> None:
     (here / "d").mkdir()
     (here / "d/x").touch()

@@ -1,6 +1,8 @@
 /* What is believed of a node, and which times are shown: all of it decided by when it was asked for. */
 #include "view.h"
 
+/* Seconds after which a directory's time is certainly over, whoever's clock is wrong. */
+enum { LONG_AGO = 86400 };
 /* How long an answer of ganesha's about a directory may take; for how long it is given each entry to ask for. Microseconds. */
 enum { GRACE = 1000000, EACH = 500 };
 
@@ -31,6 +33,11 @@ bool due(struct node *node)
     return true;
 }
 
+bool unsettled(const struct node *node, int64_t asked)
+{
+    return !node->known || (asked - node->time_seen <= TICK && time(NULL) - node->time < LONG_AGO);
+}
+
 /* tell_directory NODE: it was found with the attributes that it has now. */
 static void tell_directory(struct node *node)
 {
@@ -44,12 +51,12 @@ static void tell_directory(struct node *node)
     } else if (node->time != found && due(node)) {
         node->time = found;
         node->time_seen = now();
-        node->hasty = false;
+        node->hasty = node->lacking = false;
         /* The listing is of before. */
         node->listed = 0;
         show(node);
-    } else if (node->time == found && node->hasty && node->at - node->time_seen > TICK && due(node)) {
-        node->hasty = false;
+    } else if (node->time == found && (node->hasty || node->lacking) && node->at - node->time_seen > TICK && due(node)) {
+        node->hasty = node->lacking = false;
         node->listed = 0;
         show(node);
     }

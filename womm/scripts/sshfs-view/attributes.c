@@ -12,7 +12,9 @@ enum { FEW = 3, MANY = 1000 };
 static bool answer(const char *path, struct stat *st, int *result)
 {
     struct node *parent = parent_of(path), *node = find(path, strlen(path));
-    if (!counts(node) || (parent && node->at <= parent->born)) {
+    /* That it was missing counts until its directory is shown to have changed: who asks then asks because of that. */
+    bool counted = counts(node) && !(parent && (node->at <= parent->born || (!node->there && node->at <= parent->due)));
+    if (!counted) {
         if (!lists(parent) || names(parent->listing, strrchr(path, '/') + 1))
             return false;
         /* It says nothing of what was seen or done since it was asked for. */
@@ -75,6 +77,8 @@ static int view_getattr(const char *path, struct stat *st, struct fuse_file_info
         result = found(node, st);
     } else {
         learn(node, result ? NULL : st, asked);
+        if (result && parent)
+            parent->lacking |= unsettled(parent, asked);
         if (!result && node)
             dress(node, st);
     }

@@ -7,9 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Seconds after which a directory's time is certainly over, whoever's clock is wrong. */
-enum { LONG_AGO = 86400 };
-
 static pthread_cond_t read_out = PTHREAD_COND_INITIALIZER;
 
 struct filling {
@@ -108,7 +105,7 @@ int read_names(const char *path, struct listing **listing)
         node->listing = filling.listing;
         node->listing->holders++;
         node->listed = filling.asked;
-        node->hasty = !node->known || (filling.asked - node->time_seen <= TICK && time(NULL) - node->time < LONG_AGO);
+        node->hasty = unsettled(node, filling.asked);
     }
     if (result)
         let_go(filling.listing);

@@ -11,9 +11,9 @@
  *   read, which brings all attributes in some four round trips; and a file is opened there when its first byte is read.
  * - With noforget, libfuse up to 3.18 ends by an assertion (libfuse/libfuse #589) when something is renamed to a name that was
  *   known, and that others have deleted. Here the kernel's word that it has forgotten a name is not passed on.
- * - SFTP tells times in seconds, and ganesha reads a directory anew only if its time has grown: a file made in the second of
- *   the last listing, or in a directory whose time was set back, was never seen. Here a directory's time grows, by nanoseconds,
- *   whenever it has changed.
+ * - SFTP tells times in seconds, and ganesha reads a directory anew only if its time has grown, and a node's kernel asks again
+ *   for a name that was missing: a file made in the second of the last listing, or question, or in a directory whose time was
+ *   set back, was never seen. Here a directory's time grows, by nanoseconds, whenever it has changed.
  *
  * Environment: WOMM_VIEW_MS, milliseconds for which an answer counts; `proof`: print `sshfs-view` where sshfs would begin.
  *
@@ -69,6 +69,7 @@ struct node {
     int64_t time_seen;        /* since when it is known to have `time` */
     int64_t due;              /* when that last grew because of others */
     bool hasty;               /* the listing was read when it might still change within the same second */
+    bool lacking;             /* so was a name missed */
     struct listing *listing;
     int64_t listed;           /* when that was asked for */
     bool reading;             /* somebody does */
@@ -140,6 +141,8 @@ void tidy(void);
 void show(struct node *node);
 /* due NODE: whether it may be shown now that others have changed it. It is taken to be done. */
 bool due(struct node *node);
+/* unsettled NODE ASKED: whether a directory may have changed since ASKED and still have the same time. */
+bool unsettled(const struct node *node, int64_t asked);
 /* dress NODE ST: give ST, NODE's attributes as they were found, the times that are shown. */
 void dress(const struct node *node, struct stat *st);
 /* learn NODE ST ASKED: when it was asked at ASKED it had the attributes ST; NULL: it was not there. Unless that is not true
