@@ -7,7 +7,8 @@
 #   see COUNT         wait for new-N, and then for N in `changing`; say seen-N, changed-N by files of these names
 #   small TEAM COUNT PREFIX   wait until as many as TEAM of us are here; then read COUNT files, PREFIX-0 and so on, each from
 #                     open to close
-# Before each time that is taken it asks for a file mark-NAME, which isn't there: whoever looks at the link sees where it begins.
+# Before each time that is taken it makes a directory marks/mark-NAME: whoever looks at the link sees where it begins. Whether
+# there is one might be known there.
 use strict;
 use warnings;
 use Time::HiRes qw(sleep time);
@@ -27,7 +28,7 @@ sub timed {
 # mark NAME: see above.
 sub mark {
     my ($name) = @_;
-    die "there is a mark-$name\n" if -e "mark-$name";
+    mkdir "marks/mark-$name" or $!{EEXIST} or die "marks/mark-$name: $!\n";
 }
 
 # list DIR: look at all that is in DIR, as `ls -l` does.
@@ -68,7 +69,7 @@ my %verbs = (
             timed("cold-$dir",  sub { list($dir) });
             timed("again-$dir", sub { list($dir) });
         }
-        mark("listed");
+        mark("listed-$_[0]");
     },
     aged => sub {
         my ($pause, $dir) = @_;

@@ -150,7 +150,7 @@ def _far(place: Place, sizes: _Sizes, scratch: Path, where: Mapping[str, str]) -
     text = log.read_text()
     spans = {
         "cold": (f"mark-cold-{lists[0]}", f"mark-again-{lists[0]}"),
-        "again": (f"mark-again-{lists[-1]}", "mark-listed"),
+        "again": (f"mark-again-{lists[-1]}", f"mark-listed-{lists[0]}"),
         "after the age": (f"mark-aged-{lists[0]}", f"mark-twice-{lists[0]}"),
         f"{_SMALL} files": ("mark-small", "mark-all-small"),
     }
@@ -335,4 +335,5 @@ def _fill(root: Path, sizes: _Sizes) -> None:
         member, file = divmod(number, _SMALL // _TEAM)
         write_random(root / "small" / f"{member}-{file}", _SMALL_BYTES)
     (root / "changing").write_text("0")
+    (root / "marks").mkdir()
     shutil.copy(ROOT / "bench" / _SCRIPT, root)
