@@ -84,18 +84,18 @@ nothing() {
   mounting
   linked
   link link a "$ONE" 1 1 auto 0123456789abcdef
-  eventually grep -qx 'womm-nfs: ready [0-9]* 3 new' "$BED/said"
-  [[ $(door list) == "a lazy $ONE ready 3" && $(rereads) == 1 ]]
+  eventually grep -qx 'womm-nfs: ready [0-9]* 1 new' "$BED/said"
+  [[ $(door list) == "a lazy $ONE ready 1" && $(rereads) == 1 ]]
   grep -qx "  Path = $NFS_ROOT/links/a.0123456789abcdef;" "$NFS_ROOT/exports.d/a.conf"
   # shellcheck disable=SC2046 # two processes
   kill $(pgrep -f "attach $BED/near")
   eventually over attach
   echo between >"$BED/say"
-  [[ $(door list) == "a lazy $ONE down 3" && ! -s $BED/here ]]
+  [[ $(door list) == "a lazy $ONE down 1" && ! -s $BED/here ]]
   link resume a 0123456789abcdef
-  eventually grep -qx 'womm-nfs: ready [0-9]* 3 same' "$BED/said"
+  eventually grep -qx 'womm-nfs: ready [0-9]* 1 same' "$BED/said"
   eventually grep -qx between "$BED/here"
-  [[ $(door list) == "a lazy $ONE ready 3" && $(rereads) == 1 ]]
+  [[ $(door list) == "a lazy $ONE ready 1" && $(rereads) == 1 ]]
   # Its end is that of all.
   door close a
   eventually over links

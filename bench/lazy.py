@@ -45,7 +45,7 @@ TITLE = "a lazy share, seen from a node whose processor is computed"
 
 _ADDED = 0.040
 # Seconds after which what is known of files has aged, on the link as it is.
-_AGE = 3
+_AGE = 1
 # Entries of a directory; of small files, their bytes, and the jobs that read them.
 _ENTRIES, _SMALL, _SMALL_BYTES, _TEAM = 2000, 100, 10_000, 10
 _SCRIPT = "lazy-job.pl"

@@ -60,6 +60,7 @@ def test_links_have_their_targets_even_where_arrows_are_in_their_names(tmp_path:
 def test_sizes_count_each_file_once_and_no_holes_as_room(tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(b"x" * 100_000)
     os.link(tmp_path / "one", tmp_path / "two")
+    assert not look_at(tmp_path).holes
     with (tmp_path / "hole").open("wb") as hole:
         hole.seek(50_000_000)
         hole.write(b"end")
@@ -69,6 +70,7 @@ def test_sizes_count_each_file_once_and_no_holes_as_room(tmp_path: Path) -> None
     assert seen.size == 100_000 + 50_000_003 + 1
     # A block for each name at least; a file system may give a hole's end a few.
     assert 100_000 + 3 * 4096 <= seen.room < 1_000_000
+    assert seen.holes
 
 
 def test_large_files_are_found_and_named_the_largest_first() -> None:

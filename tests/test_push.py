@@ -28,11 +28,12 @@ def test_much_goes_by_a_kubectl_exec_of_its_own_and_what_is_tried_again_through_
 
     def send(argv: Sequence[str], tries: Any, *_: object) -> None:
         assert "--compress" not in argv
+        assert ("--sparse" in argv) == look.holes
         told.append(tries)
 
     monkeypatch.setattr(copy, "send", send)
     monkeypatch.setattr(copy, "run", lambda argv, **_: calls.append(argv[-3]))
-    look = Look([Entry("-", size, b"a")], size, size)
+    look = Look([Entry("-", size, b"a")], size, size, holes=size >= MUCH)
     share = copy.plan(found, tmp_path, look, back=False)
     kube = Kube("team", "dev")
     copy.push(kube, run, found, share, look=look, over_nfs=False, permitted=lambda: None)

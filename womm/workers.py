@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ from womm.shares.look import Look, look_at
 from womm.shares.nfs import Export
 from womm.task import create
 from womm.tasks.heartbeat import Heartbeat
+from womm.threads import beside
 from womm.values import Workers
 
 if TYPE_CHECKING:
@@ -83,6 +85,8 @@ def prepare(choice: KubeChoice, workers: Workers, trust: bool) -> Here:
     sweep()
     directory = config.working_directory()
     project = config.load(directory, trust)
+    # It takes 0.15 s, which other verbs can do without, and there are programs to wait for meanwhile.
+    beside(import_module, "womm.hub.hub")
     kube = resolve(choice.over(project.choice))
     for name in ("kubectl", "perl", "bash"):
         tool(name)
@@ -282,7 +286,7 @@ def _hub(
     others: Mapping[str, str],
     ready: Callable[[list[str]], None],
 ) -> Hub:
-    # Here, not above: it takes 0.15 s, which other verbs can do without.
+    # Not above: see `prepare`.
     from womm.hub.core import Settings  # noqa: PLC0415
     from womm.hub.hub import Hub  # noqa: PLC0415
 

@@ -13,6 +13,8 @@
 LIMIT=120
 # Seconds that the server's own kernel keeps files' attributes and names.
 KERNEL=0.2
+# Milliseconds of a round trip below which a link is short: a change is to be seen a second later.
+NEAR=6
 
 # do_link TASK PATH UID GID AGE TOKEN: see nfs-door. Exit 1 if it can't be mounted or exported.
 do_link() {
@@ -74,9 +76,10 @@ mount_link() {
 }
 
 # age_for MILLISECONDS: print how many seconds old what is told may be on a link of this round trip: to read a directory anew
-# takes some four round trips, and shall take a tenth of the time at most.
+# takes some four round trips, and shall take a tenth of the time at most. On a short link, changes are seen soon.
 age_for() {
   local age=$((($1 * 50 + 3699) / 1000))
+  if (($1 < NEAR)); then age=1; fi
   echo $((age < 61 ? age : 60))
 }
 

@@ -101,7 +101,9 @@ def push(
 def _mirror(kube: Kube, run_: Run, directory: Path, *, look: Look, pod: str, partner: Sequence[str]) -> None:
     # `partner` is the rsync there: it knows the place.
     # What is ignored is nothing that a first try may have left there: a file half sent, say.
-    argv = ["--archive", "--hard-links", "--sparse", "--delete", "--delete-excluded"]
+    argv = ["--archive", "--hard-links", "--delete", "--delete-excluded"]
+    # Only where there are holes: it writes one kilobyte at a time.
+    argv += ["--sparse"] if look.holes else []
     # All that there is has been listed once already; the way is long, and would be gone again and again.
     argv += ["--no-inc-recursive"]
     # Two changes in one second differ in the nanoseconds alone; by default rsync compares seconds.

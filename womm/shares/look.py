@@ -41,11 +41,13 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen. `size`: bytes to be sent at most; `room`: bytes that they take on a disk."""
+    """What was seen. `size`: bytes to be sent at most; `room`: bytes that they take on a disk; `holes`: whether
+    a file that is not small has some."""
 
     entries: Sequence[Entry]
     size: int
     room: int
+    holes: bool = False
 
     @property
     def large(self) -> list[Entry]:
@@ -133,9 +135,11 @@ def spare(entries: Sequence[Entry]) -> dict[bytes, int]:
     return sizes
 
 
-def _measure(directory: Path, entries: Iterable[Entry]) -> tuple[int, int]:
-    # Bytes to be sent, and bytes on a disk; a file that is not small counts once however many names it has.
+def _measure(directory: Path, entries: Iterable[Entry]) -> tuple[int, int, bool]:
+    # Bytes to be sent, and bytes on a disk; a file that is not small counts once however many names it has. And whether
+    # one has holes.
     size = room = 0
+    holes = False
     seen: set[tuple[int, int]] = set()
     root = os.fsencode(directory)
     for entry in entries:
@@ -152,9 +156,11 @@ def _measure(directory: Path, entries: Iterable[Entry]) -> tuple[int, int]:
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
+        data = _without_holes(path, status)
+        holes |= data < status.st_size
         size += status.st_size
-        room += -(-_without_holes(path, status) // _BLOCK) * _BLOCK
-    return size, room
+        room += -(-data // _BLOCK) * _BLOCK
+    return size, room, holes
 
 
 def _without_holes(path: bytes, status: os.stat_result) -> int:
