@@ -41,8 +41,8 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen. `size`: bytes to be sent at most; `room`: bytes that they take on a disk; `holes`: whether
-    a file that is not small has some."""
+    """What was seen. `size`: bytes to be sent at most; `room`: bytes that they take on a disk; `holes`: if a
+    file that is not small has some."""
 
     entries: Sequence[Entry]
     size: int
@@ -136,8 +136,8 @@ def spare(entries: Sequence[Entry]) -> dict[bytes, int]:
 
 
 def _measure(directory: Path, entries: Iterable[Entry]) -> tuple[int, int, bool]:
-    # Bytes to be sent, and bytes on a disk; a file that is not small counts once however many names it has. And whether
-    # one has holes.
+    # Bytes to be sent, and bytes on a disk; a file that is not small counts once however many names it
+    # has. And whether one has holes.
     size = room = 0
     holes = False
     seen: set[tuple[int, int]] = set()
