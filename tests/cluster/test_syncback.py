@@ -171,6 +171,7 @@ def test_a_job_whose_changes_can_not_reach_the_server_fails_and_one_that_can_wai
             "womm: what this job has changed could not be sent to the file server within 5 s" in done.messages
         )
         assert "womm: the jobs' results could not be fetched (" in done.messages
+        assert "womm: to run only those again:\n" in done.messages
     finally:
         kubectl(*server, "scale", "deployment/womm-server", "--replicas=1")
         kubectl(*server, "rollout", "status", "deployment/womm-server", "--timeout=120s")

@@ -6,6 +6,7 @@ import difflib
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,7 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
     here = workers.prepare(options.kube.beside(choice), wanted, options.trust)
     if options.detached is not None:
         return _by_itself(options, here, options.detached, choice)
-    with workers.taken_back() as undo:
+    with ExitStack() as last, workers.taken_back() as undo:
         run_ = workers.new_run(undo)
         slots = wanted.pods * wanted.slots + options.local
         record = Record(options.log, run_.task, slots, run_.path, options.per_host)
@@ -72,7 +73,8 @@ def run(arguments: Sequence[str], choice: KubeChoice) -> int:
         ours = [*in_pods(run_, logins), *record.arguments]
         theirs = [*options.theirs, "--", *options.command]
         status = gnu_parallel([*ours, *theirs], run_.environment, modules=IN_PODS)
-    _tell(record, options, choice)
+        # Also where what the jobs have changed can't come home.
+        last.callback(_tell, record, options, choice)
     return task.status(status)
 
 
