@@ -89,9 +89,13 @@ number() {
   # Another process has its number by now.
   echo "$$ 1 another-boot" | tee "$STATE/pid/node2" "$STATE/pid/node2-registry"
   run forget_node2
-  [[ $status -eq 0 && $output == *"node2 has died"* ]]
+  [[ $status -eq 0 && $output == *"node2 is dead"* ]]
   [[ $(ls "$STATE/pid") == registry ]]
   [[ $(<"$BATS_TEST_TMPDIR/called") == *"delete node node2 "*"link delete dev $NODE2_TAP"* ]]
+  # Only its registry was started.
+  echo "$$ 1 another-boot" >"$STATE/pid/node2-registry"
+  forget_node2
+  [[ $(ls "$STATE/pid") == registry ]]
 }
 
 @test "disk_directory: another recipe makes another disk" {

@@ -258,19 +258,24 @@ def test_what_is_made_in_the_second_of_a_listing_is_seen(there: Path, here: Path
 
 
 def test_what_is_made_in_the_second_in_which_it_was_missed_is_seen(there: Path, here: Path) -> None:
-    while time.time() % 1 > 0.1:
-        time.sleep(0.01)
-    (here / "a").touch()
-    before = here.stat().st_mtime_ns
-    # Nobody lists it.
-    assert not (here / "b").exists()
-    time.sleep(_KERNEL)
-    assert here.stat().st_mtime_ns == before
-    (there / "b").touch()
-    assert (there.stat().st_mtime_ns - (there / "a").stat().st_mtime_ns) < 1e9 * _TICK
+    for name in map(str, range(10)):
+        while time.time() % 1 > 0.1:
+            time.sleep(0.01)
+        (here / "a").touch()
+        (here / "a").unlink()
+        second, before = int(there.stat().st_mtime), here.stat().st_mtime_ns
+        # Nobody lists it.
+        assert not (here / name).exists()
+        time.sleep(_KERNEL)
+        (there / name).touch()
+        # On a busy machine it is another one.
+        if int(there.stat().st_mtime) == second:
+            break
+    else:
+        pytest.fail("this machine is too slow for it")
     time.sleep(_TICK)
     after = _grows(here, before)
-    assert (here / "b").exists()
+    assert (here / name).exists()
     # Once is enough.
     time.sleep(_TICK + _LATER)
     assert here.stat().st_mtime_ns == after
@@ -288,6 +293,38 @@ def test_that_a_name_was_missing_counts_until_its_directory_has_grown(
     assert not (here / "b").exists()
     _grows(here, before)
     assert (here / "b").exists()
+
+
+def test_what_is_made_while_others_set_the_directorys_time_is_seen(there: Path, here: Path) -> None:
+    os.utime(there, (5, 5))
+    here.stat()
+    time.sleep(_TICK + _LATER)
+    here.stat()
+    assert not (here / "b").exists()
+    (there / "b").touch()
+    # As another pod does that unpacks something.
+    os.utime(here, (7, 7))
+    _grows(here, 7_000_000_000)
+    assert (here / "b").exists()
+
+
+def test_a_change_that_a_listing_finds_is_shown_once(there: Path, here: Path) -> None:
+    (there / "a").touch()
+    os.utime(there, (5, 5))
+    assert _names(here) == ["a"]
+    time.sleep(_TICK + _LATER)
+    before = here.stat().st_mtime_ns
+    (there / "b").touch()
+    os.utime(there, (9, 9))
+    # Questions about what is in it have it read, by and by; about itself there are none.
+    for _ in range(8):
+        for name in "abcdef":
+            (here / name).exists()
+        time.sleep(_HOLD / 2)
+    time.sleep(_LATER)
+    after = _grows(here, before)
+    time.sleep(_LATER)
+    assert here.stat().st_mtime_ns == after == before + 1
 
 
 def test_a_directory_has_the_time_that_is_set_here(here: Path) -> None:

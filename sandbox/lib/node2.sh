@@ -19,10 +19,11 @@ node2_well() {
   for part in "${NODE2_PARTS[@]}"; do healthy "$part" || return 1; done
 }
 
-# forget_node2: where the second node has died, take away what is left of it. Nothing if it lives or never was.
+# forget_node2: where the second node has died, or was not started after its registry, take away what is left of it. Nothing
+# if it lives or never was.
 forget_node2() {
-  node2_up && ! pid_of node2 >/dev/null || return 0
-  say "  node2 has died, and NODES=2 does not ask for it: it is taken away"
+  [[ -e $STATE/pid/node2 || -e $STATE/pid/node2-registry ]] && ! pid_of node2 >/dev/null || return 0
+  say "  node2 is dead, and not asked for (NODES=2): what is left of it is taken away"
   stop node2-registry
   kube delete node "$NODE2" --ignore-not-found --request-timeout=20s >/dev/null
   ip link delete dev "$NODE2_TAP" 2>/dev/null || :

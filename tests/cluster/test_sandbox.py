@@ -129,6 +129,7 @@ def test_down_takes_the_second_node_along_and_up_brings_it_back_only_if_asked() 
 
 @pytest.mark.node2
 def test_an_up_that_is_not_asked_for_the_second_node_takes_away_what_is_left_of_a_dead_one() -> None:
+    assert script("up", NODES="2").returncode == 0
     node = pids()["node2"]
     os.kill(node, signal.SIGKILL)
     eventually(lambda: not is_alive(node))

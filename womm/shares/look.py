@@ -42,7 +42,7 @@ class Entry(NamedTuple):
 @dataclass(frozen=True)
 class Look:
     """What was seen. `size`: bytes to be sent at most; `room`: bytes that they take on a disk; `holes`: if a
-    file that is not small has some."""
+    file that is not small may have some."""
 
     entries: Sequence[Entry]
     size: int
@@ -137,7 +137,7 @@ def spare(entries: Sequence[Entry]) -> dict[bytes, int]:
 
 def _measure(directory: Path, entries: Iterable[Entry]) -> tuple[int, int, bool]:
     # Bytes to be sent, and bytes on a disk; a file that is not small counts once however many names it
-    # has. And whether one has holes.
+    # has. And whether one may have holes.
     size = room = 0
     holes = False
     seen: set[tuple[int, int]] = set()
@@ -156,10 +156,10 @@ def _measure(directory: Path, entries: Iterable[Entry]) -> tuple[int, int, bool]
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
-        data = _without_holes(path, status)
-        holes |= data < status.st_size
+        # Not every file system tells where they are.
+        holes |= status.st_blocks * 512 < status.st_size
         size += status.st_size
-        room += -(-data // _BLOCK) * _BLOCK
+        room += -(-_without_holes(path, status) // _BLOCK) * _BLOCK
     return size, room, holes
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from kit import NODE2, Place, User, kubectl
+from kit import NODE2, PREFIX, Place, User, kubectl
 from servers import SLOW, Servers, set_up
 
 pytestmark = [pytest.mark.node2, pytest.mark.timeout(600), pytest.mark.usefixtures("clean")]
@@ -62,3 +62,30 @@ def test_the_next_task_sees_the_directory_as_it_is_then(place: Place) -> None:
         done = place.parallel("--", "ls; : {}", ":::", "1", limit=SLOW, **NODE2)
         assert done.status == 0, done.messages
         assert done.out.decode().split() == sorted(path.name for path in place.path.glob("[!.]*"))
+
+
+@pytest.fixture
+def restricted(servers: Servers, claim: None) -> Iterator[None]:
+    """Only "restricted" pods may run in the namespace, meanwhile: none that mounts a volume of NFS itself."""
+    label = "pod-security.kubernetes.io/enforce"
+    kubectl("label", "namespace", servers.namespace, f"{label}=restricted")
+    yield
+    kubectl("label", "namespace", servers.namespace, f"{label}-")
+
+
+def test_where_only_restricted_pods_may_run_they_mount_by_the_claim(
+    home: User, servers: Servers, restricted: None
+) -> None:
+    place = Place(home, servers.namespace, home.root / "restricted")
+    place.path.mkdir()
+    (place.path / "a").write_text("1\n2\n")
+    done = place.womm("setup", "--yes", "--share", "eager", "--prefix", PREFIX, limit=SLOW, **NODE2)
+    assert done.status == 0, done.messages
+    assert place.config()["via"] == "nfs"
+    script = "wc -l <a; stat -c %u . a; id -u; grep -c ' nfs4 ' /proc/mounts; : {}"
+    done = place.parallel("--", script, ":::", "1", limit=SLOW, **NODE2)
+    assert done.status == 0, done.messages
+    lines, *owners, mounts = done.out.decode().split()
+    assert (lines, mounts) == ("2", "1")
+    assert len(set(owners)) == 1
+    assert owners != ["0"] * 3

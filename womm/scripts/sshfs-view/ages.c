@@ -38,6 +38,11 @@ bool unsettled(const struct node *node, int64_t asked)
     return !node->known || (asked - node->time_seen <= TICK && time(NULL) - node->time < LONG_AGO);
 }
 
+bool pends(const struct node *node, const struct stat *st)
+{
+    return node->known && (node->time != st->st_mtim.tv_sec || node->hasty || node->lacking);
+}
+
 /* tell_directory NODE: it was found with the attributes that it has now. */
 static void tell_directory(struct node *node)
 {

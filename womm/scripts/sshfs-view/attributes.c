@@ -103,9 +103,11 @@ static int view_utimens(const char *path, const struct timespec times[2], struct
     int result = real.utimens(path, times, inner(fi));
     pthread_mutex_lock(&lock);
     struct node *node = find(path, strlen(path));
-    /* A directory's time is what somebody wants it to be. */
-    if (node)
+    /* A directory's time is what somebody wants it to be. Who has missed a name there is to look again. */
+    if (node) {
         node->known = false;
+        node->lacking = true;
+    }
     pthread_mutex_unlock(&lock);
     touch(path, false);
     return result;

@@ -41,7 +41,11 @@ static int fill(void *to, const char *name, const struct stat *st, off_t offset,
     char path[strlen(filling->path) + strlen(name) + 2];
     size_t length = join(path, filling->path, name);
     pthread_mutex_lock(&lock);
-    learn(have(path, length), st, filling->asked);
+    struct node *node = have(path, length);
+    bool itself = !strcmp(name, ".");
+    /* If the directory grew now, this listing would be of before that, count for nothing, and be read again. */
+    if (!itself || !node || !pends(node, st))
+        learn(node, st, filling->asked);
     pthread_mutex_unlock(&lock);
     return 0;
 }

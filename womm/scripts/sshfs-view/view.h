@@ -143,6 +143,8 @@ void show(struct node *node);
 bool due(struct node *node);
 /* unsettled NODE ASKED: whether a directory may have changed since ASKED and still have the same time. */
 bool unsettled(const struct node *node, int64_t asked);
+/* pends NODE ST: whether a directory that has the attributes ST has a change to show yet. */
+bool pends(const struct node *node, const struct stat *st);
 /* dress NODE ST: give ST, NODE's attributes as they were found, the times that are shown. */
 void dress(const struct node *node, struct stat *st);
 /* learn NODE ST ASKED: when it was asked at ASKED it had the attributes ST; NULL: it was not there. Unless that is not true
