@@ -466,21 +466,39 @@ def test_aged_attributes_of_many_files_take_few_requests(there: Path, here: Path
         (there / name).touch()
     os.listdir(here)
     time.sleep(_LATER)
+    before = _answers()
+    for name in names:
+        with (here / name).open():
+            assert (here / name).stat().st_size == 0
+    assert _answers() - before < len(names) / 5
+
+
+def test_who_asks_for_many_of_thousands_does_not_have_them_all_read_each_time(
+    there: Path, here: Path
+) -> None:
+    for number in range(5000):
+        (there / str(number)).touch()
+    os.listdir(here)
+    before = _answers()
+    for start in (0, 1000):
+        time.sleep(_HOLD + 0.05)
+        for number in range(start, start + 30):
+            (here / str(number)).stat()
+    # To read it takes a hundred.
+    assert _answers() - before < 50
+    (there / "new").touch()
+    assert (here / "new").exists()
+
+
+def _answers() -> int:
+    # What the SFTP server has said: how many pieces.
     server = next(
         int(pid)
         for pid in os.listdir("/proc")
         if pid.isdigit() and _runs(int(pid), _SFTP) and _parent(int(pid)) == os.getpid()
     )
-
-    def answers() -> int:
-        text = Path(f"/proc/{server}/io").read_text()
-        return int(dict(line.split(": ") for line in text.splitlines())["syscw"])
-
-    before = answers()
-    for name in names:
-        with (here / name).open():
-            assert (here / name).stat().st_size == 0
-    assert answers() - before < len(names) / 5
+    text = Path(f"/proc/{server}/io").read_text()
+    return int(dict(line.split(": ") for line in text.splitlines())["syscw"])
 
 
 def _runs(pid: int, program: str) -> bool:

@@ -17,12 +17,17 @@ void show(struct node *node)
     node->grown = now();
 }
 
+int64_t pace(const struct node *node)
+{
+    int64_t time = node && node->listing ? (int64_t) node->listing->count * EACH : 0;
+    return time > hold ? time : hold;
+}
+
 /* due_at NODE: when it may be shown that others have changed it. Who lists it has ganesha ask for all its entries again; while
  * it changes all the time, he shall come to an end. */
 static int64_t due_at(const struct node *node)
 {
-    int64_t pace = node->listing ? (int64_t) node->listing->count * EACH : 0;
-    return node->due ? node->due + (pace > hold ? pace : hold) : 0;
+    return node->due ? node->due + pace(node) : 0;
 }
 
 bool due(struct node *node)

@@ -8,14 +8,15 @@
 /* Questions about entries of a directory after which it is read as a whole; one more for so many entries that it had. */
 enum { FEW = 3, MANY = 1000 };
 
-/* answer PATH ST RESULT: whether something that counts is known of PATH; then ST or RESULT is set. With `lock` held. */
-static bool answer(const char *path, struct stat *st, int *result)
+/* answer PATH ST RESULT AGE: whether something that counts, no older than AGE, is known of PATH; then ST or RESULT is set. With
+ * `lock` held. */
+static bool answer(const char *path, struct stat *st, int *result, int64_t age)
 {
     struct node *parent = parent_of(path), *node = find(path, strlen(path));
     /* That it was missing counts until its directory is shown to have changed: who asks then asks because of that. */
-    bool counted = counts(node) && !(parent && (node->at <= parent->born || (!node->there && node->at <= parent->due)));
+    bool counted = counts(node, age) && !(parent && (node->at <= parent->born || (!node->there && node->at <= parent->due)));
     if (!counted) {
-        if (!lists(parent) || names(parent->listing, strrchr(path, '/') + 1))
+        if (!lists(parent, age) || names(parent->listing, strrchr(path, '/') + 1))
             return false;
         /* It says nothing of what was seen or done since it was asked for. */
         if (node && (node->changing || node->changed >= parent->listed || node->seen > parent->listed))
@@ -46,8 +47,12 @@ static int view_getattr(const char *path, struct stat *st, struct fuse_file_info
 {
     int result;
     pthread_mutex_lock(&lock);
-    bool known = answer(path, st, &result);
-    if (!known && often(path)) {
+    bool known = answer(path, st, &result, hold);
+    bool many = !known && often(path);
+    /* It is not to be read again and again while its entries are asked for. A new name, though, is seen at once. */
+    if (many)
+        known = answer(path, st, &result, pace(parent_of(path))) && !result;
+    if (many && !known) {
         size_t length = parent_length(path);
         char parent[length + 1];
         memcpy(parent, path, length);
@@ -58,7 +63,7 @@ static int view_getattr(const char *path, struct stat *st, struct fuse_file_info
         pthread_mutex_lock(&lock);
         if (read) {
             let_go(listing);
-            known = answer(path, st, &result);
+            known = answer(path, st, &result, pace(parent_of(path)));
         }
     }
     pthread_mutex_unlock(&lock);

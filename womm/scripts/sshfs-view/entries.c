@@ -74,7 +74,7 @@ static bool is_file(const char *path)
     struct stat st;
     pthread_mutex_lock(&lock);
     struct node *node = find(path, strlen(path));
-    bool known = counts(node) && !found(node, &st);
+    bool known = counts(node, hold) && !found(node, &st);
     pthread_mutex_unlock(&lock);
     return (known || !real.getattr(path, &st, NULL)) && !S_ISDIR(st.st_mode);
 }

@@ -60,14 +60,14 @@ struct node *parent_of(const char *path)
     return length ? have(path, length) : NULL;
 }
 
-bool counts(const struct node *node)
+bool counts(const struct node *node, int64_t age)
 {
-    return node && !node->changing && node->at > forgotten && now() - node->at <= hold;
+    return node && !node->changing && node->at > forgotten && now() - node->at <= age;
 }
 
-bool lists(const struct node *node)
+bool lists(const struct node *node, int64_t age)
 {
-    return node && node->listing && !node->changing && node->listed > forgotten && now() - node->listed <= hold;
+    return node && node->listing && !node->changing && node->listed > forgotten && now() - node->listed <= age;
 }
 
 int found(const struct node *node, struct stat *st)
@@ -87,7 +87,7 @@ void tidy(void)
     for (size_t bucket = 0; bucket < BUCKETS; bucket++) {
         for (struct node **link = &table[bucket], *node = *link; node; node = *link) {
             bool used = node->changing || node->known || node->kept || node->linked;
-            if (used || counts(node) || now() - node->changed <= hold) {
+            if (used || counts(node, hold) || now() - node->changed <= hold) {
                 link = &node->next;
                 continue;
             }

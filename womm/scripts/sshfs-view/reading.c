@@ -69,9 +69,9 @@ int read_names(const char *path, struct listing **listing)
     struct node *node = have(path, strlen(path));
     if (node)
         node->kept = true;
-    while (node && node->reading && !lists(node))
+    while (node && node->reading && !lists(node, hold))
         pthread_cond_wait(&read_out, &lock);
-    if (lists(node)) {
+    if (lists(node, hold)) {
         *listing = node->listing;
         node->listing->holders++;
         pthread_mutex_unlock(&lock);

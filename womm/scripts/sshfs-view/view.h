@@ -126,10 +126,10 @@ struct node *have(const char *path, size_t length);
 size_t parent_length(const char *path);
 /* parent_of PATH: its directory's node; NULL if it has none, or there is no memory for it. */
 struct node *parent_of(const char *path);
-/* counts NODE: whether what was asked of it still counts. */
-bool counts(const struct node *node);
-/* lists NODE: whether its listing still counts. */
-bool lists(const struct node *node);
+/* counts NODE AGE: whether what was asked of it still counts, where that may be so old. */
+bool counts(const struct node *node, int64_t age);
+/* lists NODE AGE: whether its listing still counts. */
+bool lists(const struct node *node, int64_t age);
 /* found NODE ST: what NODE says of it. Returns 0, or -ENOENT. */
 int found(const struct node *node, struct stat *st);
 /* tidy: where there are many nodes, throw away those that have aged; nobody who holds one calls this. */
@@ -139,6 +139,9 @@ void tidy(void);
 
 /* show NODE: have a directory's time grow: it has changed. */
 void show(struct node *node);
+/* pace NODE: how old what is told of a directory may be to those who ask for its entries one after the other: else, who lists
+ * one of ten thousands would not come to an end. */
+int64_t pace(const struct node *node);
 /* due NODE: whether it may be shown now that others have changed it. It is taken to be done. */
 bool due(struct node *node);
 /* unsettled NODE ASKED: whether a directory may have changed since ASKED and still have the same time. */
