@@ -490,6 +490,43 @@ def test_who_asks_for_many_of_thousands_does_not_have_them_all_read_each_time(
     assert (here / "new").exists()
 
 
+def test_a_directory_among_thousands_is_not_as_old_as_they_may_be(there: Path, here: Path) -> None:
+    for number in range(5000):
+        (there / str(number)).touch()
+    (there / "d").mkdir()
+    os.utime(there / "d", (5, 5))
+    assert not (here / "d" / "new").exists()
+    os.listdir(here)
+    before = (here / "d").stat().st_mtime_ns
+    (there / "d" / "new").touch()
+    since = time.monotonic()
+    numbers = iter(range(5000))
+    while (here / "d").stat().st_mtime_ns == before:
+        time.sleep(0.05)
+        # It is never among the first ones that are asked for.
+        for _ in range(20):
+            (here / str(next(numbers))).stat()
+    assert time.monotonic() - since < 1.5
+    assert (here / "d" / "new").exists()
+
+
+def test_locks_made_by_links_leave_what_is_known(there: Path, here: Path) -> None:
+    names = [f"file-{number}" for number in range(100)]
+    for name in names:
+        (there / name).touch()
+    (here / "locks").mkdir()
+    # What others do to a file of two names is not seen by both at once: nothing that is known counts then.
+    (here / "locks" / "own").touch()
+    os.link(here / "locks" / "own", here / "locks" / "lock")
+    (here / "locks" / "own").unlink()
+    os.listdir(here)
+    (here / "locks" / "lock").unlink()
+    before = _answers()
+    for name in names[:3]:
+        (here / name).stat()
+    assert _answers() == before
+
+
 def _answers() -> int:
     # What the SFTP server has said: how many pieces.
     server = next(

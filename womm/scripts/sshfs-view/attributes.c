@@ -5,16 +5,20 @@
 #include <fuse.h>
 #include <string.h>
 
-/* Questions about entries of a directory after which it is read as a whole; one more for so many entries that it had. */
-enum { FEW = 3, MANY = 1000 };
+/* Questions about entries of a directory after which it is read as a whole; one more for so many entries that it had, but no
+ * more than may be asked one after the other while an answer counts. */
+enum { FEW = 3, MANY = 1000, MOST = 16 };
 
 /* answer PATH ST RESULT AGE: whether something that counts, no older than AGE, is known of PATH; then ST or RESULT is set. With
  * `lock` held. */
 static bool answer(const char *path, struct stat *st, int *result, int64_t age)
 {
     struct node *parent = parent_of(path), *node = find(path, strlen(path));
+    /* One that lingers does so for a while, not for as long as there are many. */
+    bool counted = counts(node, node && node->missed ? hold : age);
     /* That it was missing counts until its directory is shown to have changed: who asks then asks because of that. */
-    bool counted = counts(node, age) && !(parent && (node->at <= parent->born || (!node->there && node->at <= parent->due)));
+    if (counted && parent && (node->at <= parent->born || (!node->there && node->at <= parent->due)))
+        counted = false;
     if (!counted) {
         if (!lists(parent, age) || names(parent->listing, strrchr(path, '/') + 1))
             return false;
@@ -40,7 +44,16 @@ static bool often(const char *path)
         parent->asked_since = now();
         parent->asked = 0;
     }
-    return ++parent->asked > FEW + (parent->listing ? parent->listing->count / MANY : 0);
+    size_t more = parent->listing ? parent->listing->count / MANY : 0;
+    return ++parent->asked > FEW + (more < MOST ? more : MOST);
+}
+
+/* looked_into PATH: whether it is a directory in which somebody looks for something: its time tells him what is new there. With
+ * `lock` held. */
+static bool looked_into(const char *path)
+{
+    struct node *node = find(path, strlen(path));
+    return node && S_ISDIR(node->st.st_mode) && (node->kept || node->asked_since);
 }
 
 static int view_getattr(const char *path, struct stat *st, struct fuse_file_info *fi)
@@ -51,7 +64,7 @@ static int view_getattr(const char *path, struct stat *st, struct fuse_file_info
     bool many = !known && often(path);
     /* It is not to be read again and again while its entries are asked for. A new name, though, is seen at once. */
     if (many)
-        known = answer(path, st, &result, pace(parent_of(path))) && !result;
+        known = answer(path, st, &result, pace(parent_of(path))) && !result && !looked_into(path);
     if (many && !known) {
         size_t length = parent_length(path);
         char parent[length + 1];

@@ -47,6 +47,7 @@ void removed(const char *path)
     struct node *node = find(path, strlen(path));
     if (node) {
         node->removed = true;
+        node->linked = false;
         /* What was said of it counts no more. */
         node->at = 0;
     }

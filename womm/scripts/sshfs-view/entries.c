@@ -85,14 +85,16 @@ static int view_rename(const char *from, const char *to, unsigned int flags)
     touch_name(from, true);
     touch_name(to, true);
     int result = real.rename(from, to, flags);
+    pthread_mutex_lock(&lock);
+    struct node *one = find(from, strlen(from)), *other = find(to, strlen(to));
+    if (!result && one && other)
+        other->linked |= one->linked;
+    pthread_mutex_unlock(&lock);
     if (!result && !(flags & RENAME_EXCHANGE))
         removed(from);
     touch_name(to, false);
     touch_name(from, false);
     pthread_mutex_lock(&lock);
-    struct node *one = find(from, strlen(from)), *other = find(to, strlen(to));
-    if (!result && one && other)
-        other->linked |= one->linked;
     /* All that was below it is elsewhere. */
     if (!result && !file)
         forgotten = now();

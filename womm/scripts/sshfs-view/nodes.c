@@ -87,7 +87,8 @@ void tidy(void)
     for (size_t bucket = 0; bucket < BUCKETS; bucket++) {
         for (struct node **link = &table[bucket], *node = *link; node; node = *link) {
             bool used = node->changing || node->known || node->kept || node->linked;
-            if (used || counts(node, hold) || now() - node->changed <= hold) {
+            int64_t age = pace(find(node->path, parent_length(node->path)));
+            if (used || counts(node, age) || now() - node->changed <= hold) {
                 link = &node->next;
                 continue;
             }

@@ -63,15 +63,23 @@ static int ask_names(const char *path, struct filling *filling)
     return result;
 }
 
+/* read_since NODE BEFORE: whether its listing counts; one that was not the last one at BEFORE may have taken long to read: who has
+ * waited for it does not do so once more. With `lock` held. */
+static bool read_since(const struct node *node, int64_t before)
+{
+    return lists(node, node && node->listed != before ? pace(node) : hold);
+}
+
 int read_names(const char *path, struct listing **listing)
 {
     pthread_mutex_lock(&lock);
     struct node *node = have(path, strlen(path));
+    int64_t before = node ? node->listed : 0;
     if (node)
         node->kept = true;
-    while (node && node->reading && !lists(node, hold))
+    while (node && node->reading && !read_since(node, before))
         pthread_cond_wait(&read_out, &lock);
-    if (lists(node, hold)) {
+    if (read_since(node, before)) {
         *listing = node->listing;
         node->listing->holders++;
         pthread_mutex_unlock(&lock);
