@@ -19,13 +19,16 @@ node2_well() {
   for part in "${NODE2_PARTS[@]}"; do healthy "$part" || return 1; done
 }
 
+# forget_in_cluster: have the cluster know nothing of the second node.
+forget_in_cluster() { kube delete node "$NODE2" --ignore-not-found --request-timeout=20s >/dev/null; }
+
 # forget_node2: where the second node has died, or was not started after its registry, take away what is left of it. Nothing
 # if it lives or never was.
 forget_node2() {
   [[ -e $STATE/pid/node2 || -e $STATE/pid/node2-registry ]] && ! pid_of node2 >/dev/null || return 0
   say "  node2 is dead, and not asked for (NODES=2): what is left of it is taken away"
   stop node2-registry
-  kube delete node "$NODE2" --ignore-not-found --request-timeout=20s >/dev/null
+  forget_in_cluster
   ip link delete dev "$NODE2_TAP" 2>/dev/null || :
   rm -f "$STATE/pid/node2"
 }
@@ -115,7 +118,7 @@ start_node2() {
   local disk name number=0 logs=()
   disk=$(disk_directory)
   # One of an earlier start would seem Ready; its pods went with its disk.
-  kube delete node "$NODE2" --ignore-not-found --request-timeout=20s >/dev/null
+  forget_in_cluster
   node2_certificates
   make_node2_files
   ip link show dev "$NODE2_TAP" >/dev/null 2>&1 || ip tuntap add dev "$NODE2_TAP" mode tap

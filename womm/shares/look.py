@@ -157,15 +157,20 @@ def _measure(directory: Path, entries: Iterable[Entry]) -> tuple[int, int, bool]
                 continue
             seen.add((status.st_dev, status.st_ino))
         # Not every file system tells where they are.
-        holes |= status.st_blocks * 512 < status.st_size
+        holes |= _thin(status)
         size += status.st_size
         room += -(-_without_holes(path, status) // _BLOCK) * _BLOCK
     return size, room, holes
 
 
+def _thin(status: os.stat_result) -> bool:
+    # Whether it is a file that has fewer blocks than bytes: by holes or by compression.
+    return stat.S_ISREG(status.st_mode) and status.st_blocks * 512 < status.st_size
+
+
 def _without_holes(path: bytes, status: os.stat_result) -> int:
-    # Fewer blocks than bytes may be compression, which the copy has not: only holes count.
-    if status.st_blocks * 512 >= status.st_size or not stat.S_ISREG(status.st_mode):
+    # Compression the copy has not: only holes count.
+    if not _thin(status):
         return status.st_size
     whole = end = 0
     try:

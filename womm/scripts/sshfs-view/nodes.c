@@ -86,9 +86,8 @@ void tidy(void)
         return;
     for (size_t bucket = 0; bucket < BUCKETS; bucket++) {
         for (struct node **link = &table[bucket], *node = *link; node; node = *link) {
-            bool used = node->changing || node->known || node->kept || node->linked;
-            int64_t age = pace(find(node->path, parent_length(node->path)));
-            if (used || counts(node, age) || now() - node->changed <= hold) {
+            bool used = node->changing || node->known || node->kept || node->linked || now() - node->changed <= hold;
+            if (used || counts(node, pace(find(node->path, parent_length(node->path))))) {
                 link = &node->next;
                 continue;
             }
